@@ -1,0 +1,59 @@
+# Seedbed. `make` alone prints this help.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+PIP := $(BIN)/pip --disable-pip-version-check --quiet install
+
+.DEFAULT_GOAL := help
+.PHONY: help setup browser demo test check fix serve bench up constraints
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "setting up $(VENV) (about two minutes the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "$(PYTHON) is older than 3.11; Seedbed needs Python >= 3.11; run make PYTHON=python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) --constraint constraints.txt torch
+	@$(PIP) --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+setup: $(STAMP) ## install everything into .venv
+
+demo: $(STAMP) ## run a real sweep on this machine and print its report (ARGS=--keep leaves the service up)
+	@$(BIN)/seedbed demo $(ARGS)
+
+browser:
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	  && apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium >/dev/null; } \
+	  || echo "no Chromium here and no right to install it: the browser tests will be skipped"
+
+test: $(STAMP) browser ## run every test
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP) ## ruff, mypy strict and the import arrows
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fix: $(STAMP) ## let ruff mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+serve: $(STAMP) ## start the embedded service on this machine
+	@$(BIN)/seedbed serve $(ARGS)
+
+bench: $(STAMP) ## measure the engine against a plain loop on this machine; writes docs/bench.md
+	@$(BIN)/python -m tests.benchmarks.run $(ARGS)
+
+up: ## the service with PostgreSQL under docker compose, on this machine only
+	@test -f .env || { umask 077; echo "POSTGRES_PASSWORD=$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(24))')" > .env; }
+	@docker compose up --build --detach --wait
+	@docker compose ps
+
+constraints: $(STAMP) ## write down the versions that are installed now
+	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable; } > constraints.new && mv constraints.new constraints.txt

@@ -1,0 +1,113 @@
+"""What describes an experiment without a tensor library: its hyper-parameters, metrics and rhythm.
+
+The controller validates, plans and steers with this alone; only a worker imports the program.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Placement = Literal["shared", "per-lane"]
+Tier = Literal["cheap", "expensive"]
+
+
+class Settings(BaseModel):
+    """Hyper-parameters of one experiment; every field is made by `shared` or `per_lane`.
+
+    A subclass adds cross-field rules with `model_validator`; an unknown name, a NaN or a value
+    outside its bounds is refused by pydantic.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def shared(default: Any, *, doc: str, **bounds: Any) -> Any:
+    """A hyper-parameter that fixes shapes or the program: lanes of one pack agree in it."""
+    return Field(default, description=doc, json_schema_extra={"placement": "shared"}, **bounds)
+
+
+def per_lane(default: float, *, doc: str, **bounds: Any) -> Any:
+    """A real hyper-parameter of which every lane has its own value."""
+    return Field(default, description=doc, json_schema_extra={"placement": "per-lane"}, **bounds)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number that an evaluation yields per lane.
+
+    `low` and `high` bound what it can be; `tier` says whether every evaluation computes it
+    ("cheap") or only those that the spec's `evaluate.expensive` names ("expensive").
+    """
+
+    name: str
+    better: Literal["lower", "higher"]
+    low: float
+    high: float
+    tier: Tier
+    description: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A family of trials: a model, its task and its hyper-parameters, described without torch."""
+
+    name: str
+    description: str
+    settings: type[Settings]
+    #: metrics that an evaluation under these settings yields
+    metrics: Callable[[Any], tuple[Metric, ...]]
+    #: steps between boundaries; part of the spec, never tuned for speed
+    segment: Callable[[Any], int]
+    #: "module:Class" of the `models.program.Program` that trains it
+    program: str
+    #: names of hyper-parameters that the initial weights read
+    init_reads: frozenset[str]
+    #: lanes a tile, where kernels are not width-invariant; None where the laws prove any width
+    tile: int | None = None
+    #: data sets it needs, name -> SHA-256 of the arrays, checked by the worker
+    data: Callable[[Any], Mapping[str, str]] = field(default=lambda _: {})
+
+    def resolve(self, values: Mapping[str, Any]) -> Settings:
+        """Validates values and fills in defaults.
+
+        Raises:
+            pydantic.ValidationError: a name is unknown or a value breaks its rule.
+        """
+        return self.settings.model_validate(dict(values))
+
+    def placement(self, name: str) -> Placement:
+        """Whether a hyper-parameter is shared or per-lane.
+
+        Raises:
+            KeyError: the experiment has no such hyper-parameter.
+        """
+        extra = self.settings.model_fields[name].json_schema_extra
+        if not isinstance(extra, dict) or extra.get("placement") not in ("shared", "per-lane"):
+            raise TypeError(f"hyper-parameter {name!r} is declared neither shared nor per_lane")
+        return "shared" if extra["placement"] == "shared" else "per-lane"
+
+    def shared_values(self, settings: Settings) -> dict[str, Any]:
+        """The structure: values that lanes of a pack have in common, by name."""
+        return {
+            k: v for k, v in settings.model_dump().items() if self.placement(k) == "shared"
+        }
+
+    def lane_values(self, settings: Settings) -> dict[str, float]:
+        """The values that differ from lane to lane, by name."""
+        return {
+            k: float(v) for k, v in settings.model_dump().items() if self.placement(k) != "shared"
+        }
+
+    def setting_hash(self, values: Mapping[str, Any]) -> str:
+        """128 bits (hex) that name a setting: the experiment and its resolved values, no arm.
+
+        Streams are keyed by it, so equal settings of different sweeps share streams under
+        one root, and different settings share none.
+        """
+        resolved = self.resolve(values).model_dump(mode="json")
+        text = json.dumps([self.name, resolved], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,145 @@
+"""The plain messages between dispatcher and workers; they import no tensor library and no Ray."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+#: how a trial ended; success is never a state, it is derived from the outcome
+EndState = Literal["finished", "left", "diverged", "errored", "cancelled"]
+Comparison = Literal["at_most", "at_least"]
+
+
+@dataclass(frozen=True)
+class Leave:
+    """A trial leaves at the first evaluation whose metric meets the strictest threshold."""
+
+    metric: str
+    comparison: Comparison
+    threshold: float
+
+
+@dataclass(frozen=True)
+class PackSpec:
+    """What all lanes of a pack agree in.
+
+    Attributes:
+        experiment: its name in the catalogue.
+        shared: the structure: shared hyper-parameters by name.
+        segment: steps from boundary to boundary.
+        steps: the budget, a multiple of the segment.
+        evaluate_every: segments from evaluation to evaluation; the last boundary always evaluates.
+        expensive: when metrics of the expensive tier are computed.
+        leave: the leave rule, or None.
+    """
+
+    experiment: str
+    shared: Mapping[str, Any]
+    segment: int
+    steps: int
+    evaluate_every: int
+    expensive: Literal["end", "every"]
+    leave: Leave | None = None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One trial for a lane; `attempt` is the fencing token of its write."""
+
+    trial: int
+    attempt: int
+    root: int
+    setting: int
+    seed: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Order:
+    """Dispatcher to worker: what changes before the next segments.
+
+    Attributes:
+        pack: the pack to advance; another than the last order's only when no lane is left.
+        add: trials to admit; those that find no lane wait in the worker's buffer.
+        cancel: (trial, attempt) to drop at the boundary.
+        lanes: the most lanes that train at once.
+        slice_s: after this many seconds the call ends at the next boundary.
+    """
+
+    pack: PackSpec
+    add: tuple[Assignment, ...] = ()
+    cancel: tuple[tuple[int, int], ...] = ()
+    lanes: int = 64
+    slice_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class MetricRecord:
+    """One metric of a trial: None where it was never finite."""
+
+    final: float | None
+    best: float | None
+    best_step: int | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial yields (end state `finished`, `left` or `diverged`).
+
+    Attributes:
+        curve: zlib-compressed JSON, {"steps": [...], "metrics": {name: [value or null, ...]}}.
+        fingerprint: SHA-256 (hex) over names, shapes and bytes of the final weights.
+    """
+
+    trial: int
+    attempt: int
+    end_state: EndState
+    steps: int
+    metrics: Mapping[str, MetricRecord]
+    curve: bytes
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An attempt that raised."""
+
+    trial: int
+    attempt: int
+    error: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Return:
+    """Worker to dispatcher.
+
+    Attributes:
+        outcomes: trials that ended.
+        failures: attempts that raised.
+        dropped: (trial, attempt) that were cancelled before they ended.
+        held: (trial, attempt) that train or wait in the worker's buffer.
+        lane_steps: lane-steps trained in this call.
+        seconds: what they took.
+    """
+
+    outcomes: tuple[Outcome, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    dropped: tuple[tuple[int, int], ...] = ()
+    held: tuple[tuple[int, int], ...] = ()
+    lane_steps: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class WorkerDescription:
+    """What a worker is: the numerics class of what it trains, and the data that it has.
+
+    Attributes:
+        numerics: code, torch, numpy, device, capability, threads, dtype, mode; all strings.
+        data: data set name -> SHA-256 that the worker computed.
+        node: host name and process id, for the run log.
+    """
+
+    numerics: Mapping[str, str]
+    data: Mapping[str, str] = field(default_factory=dict)
+    node: str = ""
