@@ -1,0 +1,1 @@
+"""The dispatcher: what runs next, decided in pure code and done at the edge."""

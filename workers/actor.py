@@ -1,0 +1,30 @@
+"""The Ray actor around a trainer; it imports torch only where it runs, never in the controller."""
+
+from typing import TYPE_CHECKING
+
+from workers.messages import Order, Return, WorkerDescription
+
+if TYPE_CHECKING:
+    from workers.trainer import Trainer
+
+
+class Worker:
+    """A plain class that Ray hosts: one a device slot, long-lived, one call in flight.
+
+    Args:
+        device: "cpu" or "cuda:0".
+    """
+
+    def __init__(self, device: str) -> None:
+        from workers.trainer import Trainer, lower_priority  # noqa: PLC0415 - torch stays here
+
+        lower_priority()
+        self._trainer: Trainer = Trainer(device)
+
+    def describe(self) -> WorkerDescription:
+        """See `Trainer.describe`."""
+        return self._trainer.describe()
+
+    def advance(self, order: Order) -> Return:
+        """See `Trainer.advance`."""
+        return self._trainer.advance(order)

@@ -1,0 +1,299 @@
+"""The pack engine: trains many lanes in one tensor program, and no lane ever sees another.
+
+Between segments a lane is a plain value (`workers.lane.Lane`). A segment stacks the lanes of one
+level, trains them, and takes them apart again; so lanes enter, leave, change level and are
+evaluated only at boundaries, and a trial's numbers do not depend on where or beside whom it ran.
+"""
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models import catalog
+from models.experiment import Experiment, Tier
+from models.program import Lanes, Leaves, Program
+from models.updates.chain import Step
+from models.updates.norm import global_norm
+from workers.lane import Lane, stack, unstack
+from workers.messages import Assignment, EndState, Failure, Leave, Outcome, PackSpec
+
+
+@dataclass
+class Ended:
+    """What one boundary brought: outcomes, attempts that raised, and the lane-steps trained."""
+
+    outcomes: list[Outcome]
+    failures: list[Failure]
+    lane_steps: int = 0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A group of lanes after one segment.
+
+    Attributes:
+        lanes: the lanes at the boundary.
+        finite: per lane, whether every loss, gradient norm and parameter was finite.
+    """
+
+    lanes: list[Lane]
+    finite: list[bool]
+
+
+class Pack:
+    """Lanes of one structure on one device.
+
+    Args:
+        spec: what the lanes agree in.
+        device: where they train.
+        experiment: the description; the catalogue's unless given.
+
+    Raises:
+        ValueError: torch may use several threads on the CPU, which is another numerics class.
+    """
+
+    def __init__(
+        self, spec: PackSpec, device: torch.device, experiment: Experiment | None = None
+    ) -> None:
+        if device.type == "cpu" and torch.get_num_threads() != 1:
+            raise ValueError(
+                f"torch uses {torch.get_num_threads()} threads; a pack's results are "
+                "reproducible only with one; call workers.numerics.settle() first"
+            )
+        self.spec = spec
+        self.device = device
+        self.experiment = experiment or catalog.experiment(spec.experiment)
+        settings = self.experiment.resolve(spec.shared)
+        self.metrics = self.experiment.metrics(settings)
+        program = catalog.program(self.experiment)
+        self.program: Program[Any] = program(settings, spec.segment, device)
+        self.lanes: list[Lane] = []
+
+    def admit(self, assignments: Sequence[Assignment]) -> list[Failure]:
+        """Gives trials lanes at step 0; those whose initialisation raises are returned."""
+        done, failures = self._isolate(list(assignments), self._init, lambda a: a)
+        self.lanes += [lane for lanes in done for lane in lanes]
+        return failures
+
+    def drop(self, unwanted: set[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Ends (trial, attempt) without an outcome; returns those that were here."""
+        held = [(lane.assignment.trial, lane.assignment.attempt) for lane in self.lanes]
+        self.lanes = [
+            lane for lane, name in zip(self.lanes, held, strict=True) if name not in unwanted
+        ]
+        return [name for name in held if name in unwanted]
+
+    def advance(self) -> Ended:
+        """Trains every lane for one segment and returns what ended at its boundary.
+
+        A group that raises is split in halves until the lane at fault is alone: it fails, the
+        others go on from the boundary before, to the same bits.
+        """
+        ended = Ended([], [], self.spec.segment * len(self.lanes))
+        staying: list[Lane] = []
+        for level, lanes in self._levels():
+            done, failures = self._isolate(
+                lanes, lambda group, level=level: self._segment(group, level), _assignment
+            )
+            ended.failures += failures
+            for trained in done:
+                self._boundary(trained, staying, ended)
+        self.lanes = staying
+        return ended
+
+    def _levels(self) -> Iterator[tuple[int, list[Lane]]]:
+        """Lanes grouped by level, levels ascending, lanes in order of trial."""
+        if not self.lanes:
+            return
+        levels = self.program.level(stack([lane.state for lane in self.lanes])).tolist()
+        groups: dict[int, list[Lane]] = {}
+        for lane, level in zip(self.lanes, levels, strict=True):
+            groups.setdefault(level, []).append(lane)
+        yield from sorted(groups.items())
+
+    def _isolate(
+        self,
+        items: list[Any],
+        work: Callable[[list[Any]], Any],
+        assignment: Callable[[Any], Assignment],
+    ) -> tuple[list[Any], list[Failure]]:
+        """Runs `work` on tiles of items, halving whatever raises; (results, failures)."""
+        done: list[Any] = []
+        failures: list[Failure] = []
+        size = self.experiment.tile or max(1, len(items))
+        waiting = [items[i : i + size] for i in range(0, len(items), size)]
+        while waiting:
+            group = waiting.pop(0)
+            try:
+                done.append(work(group))
+            except Exception as error:  # noqa: BLE001 - whatever a program raises is its trial's failure
+                if len(group) > 1:
+                    half = len(group) // 2
+                    waiting[:0] = [group[:half], group[half:]]
+                    continue
+                failures.append(failed(assignment(group[0]), error))
+        return done, failures
+
+    def _filled(self, items: list[Any]) -> list[Any]:
+        """The items, with the last repeated as dummies where a tile is short."""
+        tile = self.experiment.tile
+        return items if tile is None else items + [items[-1]] * (tile - len(items))
+
+    def _view(self, assignments: Sequence[Assignment], starts: Sequence[int]) -> Lanes:
+        names = assignments[0].values
+        return Lanes(
+            keys=tuple(key(a) for a in assignments),
+            values={n: np.array([a.values[n] for a in assignments], np.float64) for n in names},
+            starts=tuple(starts),
+            segment=self.spec.segment,
+            device=self.device,
+        )
+
+    def _init(self, assignments: list[Assignment]) -> list[Lane]:
+        full = self._filled(assignments)
+        params, state = self.program.init(self._view(full, [0] * len(full)))
+        optimiser = self.program.update.init(params)
+        parts = (unstack(leaves, len(assignments)) for leaves in (params, optimiser, state))
+        return [
+            Lane(a, 0, p, o, s)
+            for a, p, o, s in zip(
+                assignments, *(rows or [{} for _ in assignments] for rows in parts), strict=True
+            )
+        ]
+
+    def _segment(self, lanes: list[Lane], level: int) -> Trained:
+        """Trains a group for one segment; changes nothing of the lanes that it was given."""
+        full = self._filled(lanes)
+        view = self._view([lane.assignment for lane in full], [lane.step for lane in full])
+        params = {k: v.requires_grad_() for k, v in stack([lane.params for lane in full]).items()}
+        optimiser = stack([lane.optimiser for lane in full])
+        finite, stats = self._steps(view, level, params, optimiser)
+        with torch.no_grad():
+            state = self.program.boundary(stack([lane.state for lane in full]), stats)
+        kept = len(lanes)
+        detached = {name: leaf.detach() for name, leaf in params.items()}
+        rows = zip(
+            lanes,
+            unstack(detached, kept),
+            unstack(optimiser, kept),
+            unstack(state, kept),
+            strict=True,
+        )
+        after = [
+            replace(ln, step=ln.step + self.spec.segment, params=p, optimiser=o, state=s)
+            for ln, p, o, s in rows
+        ]
+        return Trained(after, finite.tolist()[:kept])
+
+    def _steps(
+        self, view: Lanes, level: int, params: Leaves, optimiser: Leaves
+    ) -> tuple[Tensor, Tensor]:
+        """The steps of one segment, in place; (finite (R,), mean statistics (R, K))."""
+        update = self.program.update
+        batches = self.program.batches(view, level)
+        prepared = update.prepare(view)
+        names, leaves = list(params), list(params.values())
+        finite = torch.ones(len(view), dtype=torch.bool, device=self.device)
+        total: Tensor | float = 0.0
+        for index in range(self.spec.segment):
+            loss, stats = self.program.loss(params, batches, index)
+            # the sum only joins the graphs: each lane's loss has derivative 1 in its own lane
+            grads = dict(zip(names, torch.autograd.grad(loss.sum(), leaves), strict=True))
+            with torch.no_grad():
+                norm = global_norm(grads)
+                finite &= torch.isfinite(loss) & torch.isfinite(norm)
+                step = Step(index, norm)
+                updates, new = update.update(grads, optimiser, params, prepared, step)
+                for name, leaf in params.items():
+                    leaf += updates[name]
+                optimiser.update(new)
+                total = total + stats.detach()
+        for leaf in leaves:  # a parameter that was ever non-finite is so still: updates only add
+            finite &= torch.isfinite(leaf.detach()).flatten(1).all(1)
+        return finite, torch.as_tensor(total) / self.spec.segment
+
+    def _boundary(self, trained: Trained, staying: list[Lane], ended: Ended) -> None:
+        """Evaluates what is due and parts those that end from those that stay."""
+        alive: list[Lane] = []
+        for lane, finite in zip(trained.lanes, trained.finite, strict=True):
+            if finite:
+                alive.append(lane)
+            else:
+                ended.outcomes.append(lane.outcome("diverged", self.metrics))
+        done, failures = self._isolate(alive, self._evaluate, _assignment) if alive else ([], [])
+        ended.failures += failures
+        for lane in (lane for lanes in done for lane in lanes):
+            end = self._end(lane)
+            if end is None:
+                staying.append(lane)
+            else:
+                ended.outcomes.append(lane.outcome(end, self.metrics))
+
+    def _evaluate(self, lanes: list[Lane]) -> list[Lane]:
+        """Adds an evaluation to the record of each lane for which one is due."""
+        spec = self.spec
+        period = spec.evaluate_every * spec.segment
+        due = [ln for ln in lanes if ln.step % period == 0 or ln.step >= spec.steps]
+        if not due:
+            return lanes
+        metrics = self._measure(due, "cheap")
+        if spec.expensive == "every":
+            dear = due
+        else:
+            ends = [self._leaves(m) or ln.step >= spec.steps for ln, m in zip(due, metrics, strict=True)]
+            dear = [ln for ln, end in zip(due, ends, strict=True) if end]
+        if dear and any(m.tier == "expensive" for m in self.metrics):
+            found = dict(zip(map(id, dear), self._measure(dear, "expensive"), strict=True))
+            metrics = [m | found.get(id(ln), {}) for ln, m in zip(due, metrics, strict=True)]
+        for lane, values in zip(due, metrics, strict=True):
+            lane.record.add(lane.step, values)
+        return lanes
+
+    def _measure(self, lanes: list[Lane], tier: Tier) -> list[dict[str, float]]:
+        full = self._filled(lanes)
+        view = self._view([lane.assignment for lane in full], [lane.step for lane in full])
+        with torch.inference_mode():
+            values = self.program.evaluate(stack([lane.params for lane in full]), view, tier)
+        columns = {name: column.tolist() for name, column in values.items()}
+        return [{name: columns[name][i] for name in columns} for i in range(len(lanes))]
+
+    def _leaves(self, metrics: dict[str, float]) -> bool:
+        rule = self.spec.leave
+        return rule is not None and meets(rule, metrics.get(rule.metric))
+
+    def _end(self, lane: Lane) -> EndState | None:
+        if lane.step >= self.spec.steps:
+            return "finished"
+        rule, record = self.spec.leave, lane.record
+        if rule is None or not record.steps or record.steps[-1] != lane.step:
+            return None
+        column = record.values.get(rule.metric)
+        return "left" if column and meets(rule, column[-1]) else None
+
+
+def key(assignment: Assignment) -> Any:
+    """What names the streams of an assigned trial."""
+    return Lane(assignment, 0, {}, {}, {}).key
+
+
+def meets(rule: Leave, value: float | None) -> bool:
+    """Whether a value meets the leave rule; NaN and None never do."""
+    if value is None:
+        return False
+    return value <= rule.threshold if rule.comparison == "at_most" else value >= rule.threshold
+
+
+def failed(assignment: Assignment, error: Exception) -> Failure:
+    """An attempt that raised, with its traceback."""
+    text = f"{type(error).__name__}: {error}"
+    lines = "".join(traceback.format_exception(error))
+    return Failure(assignment.trial, assignment.attempt, text, lines)
+
+
+def _assignment(lane: Lane) -> Assignment:
+    return lane.assignment
