@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from models.catalog import experiments
+from workers import MKL_MODE
 
-_ENGINE = ("pack.py", "lane.py", "numerics.py")
+_ENGINE = ("__init__.py", "pack.py", "lane.py", "numerics.py")
 
 
 def settle() -> None:
@@ -54,6 +55,7 @@ def numerics(device: torch.device) -> dict[str, str]:
         "numpy": np.__version__,
         "device": name,
         "capability": torch.backends.cpu.get_cpu_capability(),
+        "mkl": MKL_MODE,
         "threads": str(torch.get_num_threads()),
         "dtype": "float32",
         "mode": "eager",

@@ -1,0 +1,52 @@
+"""The deep MLP of the paper's MNIST experiment, described without a tensor library.
+
+Neelakantan et al. 2015, arXiv 1511.06807, section 4.1: 20 hidden layers of 50 ReLU units, SGD
+without momentum, weights N(0, 0.1^2), eta 0.01. The paper states neither batch size, bias init nor
+input scaling; here: batch 32, biases zero, pixels in [0, 1].
+"""
+
+from typing import Literal
+
+from models.experiment import Experiment, Metric, per_lane, shared
+from models.updates.settings import UpdateSettings
+
+#: SHA-256 of the arrays of data set digits5k (see models.deep_mlp.digits)
+DIGITS5K = "b5a8526c55a787d151c4e10de5a56e930f58acf6147c2412c8dc10047f99ca95"
+
+
+class DeepMlpSettings(UpdateSettings):
+    """Hyper-parameters of `deep_mlp`."""
+
+    data: Literal["digits5k"] = shared(
+        "digits5k", doc="digits5k: 5,000 real MNIST digits, 4,000 to train and 1,000 to test"
+    )
+    depth: int = shared(20, ge=1, le=200, doc="hidden layers")
+    width: int = shared(50, ge=1, le=2048, doc="units of each hidden layer")
+    batch: int = shared(32, ge=1, le=4000, doc="examples a step, drawn with replacement")
+    init: Literal["simple", "he", "sussillo_abbott", "zero"] = shared(
+        "simple", doc="simple: N(0, init_std^2); he; sussillo_abbott; zero; biases are zero"
+    )
+    init_std: float = per_lane(0.1, ge=0, le=100, doc="standard deviation of init: simple")
+    dropout: float = per_lane(
+        0.0, ge=0, lt=1, doc="probability that a hidden unit is dropped in training"
+    )
+
+
+def metrics(settings: DeepMlpSettings) -> tuple[Metric, ...]:
+    """Accuracy and loss on the fixed 1,000 test digits: a claim about this test set."""
+    return (
+        Metric("test_accuracy", "higher", 0.0, 1.0, "cheap", "fraction of test digits correct"),
+        Metric("test_loss", "lower", 0.0, 1e30, "cheap", "mean cross-entropy on test digits, nats"),
+    )
+
+
+EXPERIMENT = Experiment(
+    name="deep_mlp",
+    description="Very deep fully connected ReLU networks on MNIST digits (the paper's Table 1)",
+    settings=DeepMlpSettings,
+    metrics=metrics,
+    segment=lambda _: 100,
+    program="models.deep_mlp.program:DeepMlp",
+    init_reads=frozenset({"init", "init_std"}),
+    data=lambda settings: {settings.data: DIGITS5K},
+)
