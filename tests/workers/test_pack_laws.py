@@ -22,12 +22,32 @@ def deep_mlp(name: str, **shared: object) -> Case:
     return Case(f"deep_mlp {name}", spec, MLP_VALUES, wild)
 
 
+GPU_VALUES = UPDATE | {
+    "learning_rate": 0.01,
+    "adam_eps": 1e-4,
+    "init_weight": 1.0,
+    "dropout": 0.1,
+    "curriculum_bound": 1.0,
+}
+
+
+def neural_gpu(name: str, **shared: object) -> Case:
+    """A Neural GPU for three segments of three steps; with this bound lanes change level."""
+    settings = {"bits": 3, "maps": 8, "batch": 4, "eval_examples": 8, "beyond": (5,)} | shared
+    spec = PackSpec("neural_gpu", settings, segment=3, steps=9, evaluate_every=1, expensive="every")
+    return Case(f"neural_gpu {name}", spec, GPU_VALUES, {"init_weight": 1e30})
+
+
 CASES = [
     deep_mlp("adam"),
     deep_mlp("sgd", optimiser="sgd"),
     deep_mlp("odd sizes", width=13, batch=5, depth=3),
     deep_mlp("by value", clip="value"),
     deep_mlp("full size", depth=20, width=50, batch=32),
+    neural_gpu("8 maps"),
+    neural_gpu("12 maps", maps=12, batch=3),
+    neural_gpu("24 maps", maps=24, batch=2),
+    neural_gpu("multiplication", task="binary_multiplication", batch=5),
 ]
 
 

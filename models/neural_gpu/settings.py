@@ -1,0 +1,101 @@
+"""The Neural GPU on binary arithmetic, described without a tensor library.
+
+Kaiser & Sutskever 2015, arXiv 1511.08228; trained with gradient noise in Neelakantan et al. 2015,
+arXiv 1511.06807, section 4.5. What the papers leave open and is chosen here: all examples of a step
+have the level's length; answers keep their leading zeros; one set of parameters (no relaxation).
+"""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from models.experiment import Experiment, Metric, Tier, per_lane, shared
+from models.updates.settings import UpdateSettings
+
+
+class NeuralGpuSettings(UpdateSettings):
+    """Hyper-parameters of `neural_gpu`."""
+
+    optimiser: Literal["sgd", "adam"] = shared("adam", doc="sgd (with momentum) or adam")
+    learning_rate: float = per_lane(0.001, gt=0, le=1e6, doc="step size of the optimiser")
+    adam_eps: float = per_lane(1e-4, gt=0, doc="added to adam's root; 1e-4 in the paper's code")
+    clip: Literal["none", "norm", "value"] = shared("norm", doc="how gradients are clipped")
+    clip_norm: float = per_lane(1.0, gt=0, doc="largest global norm, or value, after clipping")
+    task: Literal["binary_addition", "binary_multiplication"] = shared(
+        "binary_addition", doc="what is computed of two operands of equal length"
+    )
+    bits: int = shared(8, ge=1, le=400, doc="digits of an operand at the end of the curriculum")
+    start_bits: int = shared(
+        1, ge=1, le=400, doc="digits at which the curriculum starts; equal to bits for none"
+    )
+    curriculum_bound: float = per_lane(
+        0.15, ge=0, le=1, doc="a lane moves on once its training sequence error is below this"
+    )
+    beyond: tuple[int, ...] | None = Field(
+        None,
+        strict=False,
+        max_length=8,
+        description="longer operands to evaluate, in digits; twice bits unless given",
+        json_schema_extra={"placement": "shared"},
+    )
+    maps: int = shared(24, ge=1, le=512, doc="maps of the mental image")
+    width: int = shared(4, ge=1, le=32, doc="width of the mental image")
+    layers: int = shared(2, ge=1, le=8, doc="CGRUs a time step")
+    batch: int = shared(32, ge=1, le=4096, doc="examples a step")
+    eval_examples: int = shared(128, ge=1, le=8192, doc="held-out examples an evaluation draws")
+    gate_cutoff: float = shared(
+        1.2, ge=1, le=2, doc="gates are cutoff x sigmoid - (cutoff - 1) / 2, cut to [0, 1]"
+    )
+    init_weight: float = per_lane(
+        1.0, gt=0, le=100, doc="scale of the uniform initial weights, relative to the paper's code"
+    )
+    dropout: float = per_lane(
+        0.0, ge=0, lt=1, doc="rate at length 8, falling as 8 / length; on the whole state"
+    )
+
+    @model_validator(mode="after")
+    def _lengths(self) -> Self:
+        if self.start_bits > self.bits:
+            raise ValueError(
+                f"start_bits {self.start_bits} is beyond bits {self.bits}: the curriculum could "
+                "not end; lower start_bits or raise bits"
+            )
+        if self.beyond is not None:
+            for length in self.beyond:
+                if not self.bits < length <= 4000:
+                    raise ValueError(
+                        f"beyond holds {length}; it lists lengths above bits {self.bits} and up "
+                        "to 4000; bits itself is always evaluated"
+                    )
+            if len(set(self.beyond)) != len(self.beyond):
+                raise ValueError(f"beyond {list(self.beyond)} names a length twice; drop one")
+        return self
+
+    @property
+    def lengths_beyond(self) -> tuple[int, ...]:
+        """Operand digits of the expensive evaluations."""
+        return (2 * self.bits,) if self.beyond is None else self.beyond
+
+
+def metrics(settings: NeuralGpuSettings) -> tuple[Metric, ...]:
+    """Per-digit and per-sequence error on held-out pairs, at the training length and beyond."""
+    found: list[Metric] = []
+    for bits in (settings.bits, *settings.lengths_beyond):
+        tier: Tier = "cheap" if bits == settings.bits else "expensive"
+        about = f"on held-out operands of {bits} digits"
+        found += [
+            Metric(f"digit_error@{bits}", "lower", 0.0, 1.0, tier, f"wrong digits {about}"),
+            Metric(f"sequence_error@{bits}", "lower", 0.0, 1.0, tier, f"wrong answers {about}"),
+        ]
+    return tuple(found)
+
+
+EXPERIMENT = Experiment(
+    name="neural_gpu",
+    description="The Neural GPU learning binary addition or multiplication (the paper's Table 6)",
+    settings=NeuralGpuSettings,
+    metrics=metrics,
+    segment=lambda _: 50,
+    program="models.neural_gpu.program:NeuralGpu",
+    init_reads=frozenset({"init_weight"}),
+)
