@@ -90,10 +90,12 @@ class Experiment:
             raise TypeError(f"hyper-parameter {name!r} is declared neither shared nor per_lane")
         return "shared" if extra["placement"] == "shared" else "per-lane"
 
-    def shared_values(self, settings: Settings) -> dict[str, Any]:
-        """The structure: values that lanes of a pack have in common, by name."""
+    def shared_json(self, settings: Settings) -> dict[str, Any]:
+        """The structure as JSON values: what travels, is stored and resolves to the same."""
         return {
-            k: v for k, v in settings.model_dump().items() if self.placement(k) == "shared"
+            k: v
+            for k, v in settings.model_dump(mode="json").items()
+            if self.placement(k) == "shared"
         }
 
     def lane_values(self, settings: Settings) -> dict[str, float]:

@@ -111,7 +111,7 @@ class Dispatcher:
     def take_over(self) -> None:
         """Hands trials that an earlier dispatcher left running back to the queue."""
         with self._sessions.begin() as session:
-            count = claims.release_all(session)
+            count = claims.release_all(session, now=now())
         if count:
             log.info("trials_taken_over", trials=count)
 
@@ -133,7 +133,7 @@ class Dispatcher:
                 stop.wait(1.0)
         held = [pair for peer in self._peers.values() for pair in peer.held]
         with self._sessions.begin() as session:
-            claims.release(session, held)
+            claims.hand_back(session, held, now=now())
             lease.drop(session, LEASE, self._holder)
         log.info("dispatcher_stopped", handed_back=len(held))
 
@@ -190,7 +190,6 @@ class Dispatcher:
                 failures=returned.failures,
                 dropped=returned.dropped,
                 numerics_id=peer.classes[peer.pack.experiment],
-                worker=peer.description.node if peer.description else worker,
                 max_attempts=self._rules.max_attempts,
                 now=now(),
             )
@@ -204,7 +203,7 @@ class Dispatcher:
     def _lose(self, worker: str, peer: Peer, why: str) -> None:
         """A worker died, or its trainer broke: its trials run again from the same streams."""
         with self._sessions.begin() as session:
-            claims.release(session, sorted(peer.held))
+            claims.hand_back(session, sorted(peer.held), now=now())
         log.warning("worker_lost", worker=worker, trials=len(peer.held), why=why.strip()[-500:])
         if peer.description is None:
             self._stillborn += 1
@@ -241,9 +240,16 @@ class Dispatcher:
         lost = stranded(self._slots(), queues)
         for sweep in {queue.sweep for queue in lost}:
             with self._sessions.begin() as session:
-                sweeps.pause(session, sweep, reason="code_changed")
+                offered = claims.know(session, self._numerics(sweep, lost))
+                reason = sweeps.CODE_CHANGED
+                sweeps.pause(session, sweep, reason=reason, offered_class=offered)
             log.warning("sweep_paused", sweep=sweep, reason="code_changed")
         return [queue for queue in queues if queue not in lost]
+
+    def _numerics(self, sweep: str, lost: Sequence[Waiting]) -> dict[str, str]:
+        """The class that workers would train a stranded sweep in."""
+        experiment = next(q.pack.experiment for q in lost if q.sweep == sweep)
+        return next(p.numerics[experiment] for p in self._peers.values() if p.description)
 
     def _claim(self, take: Take) -> list[Assignment]:
         peer = self._peers[take.worker]

@@ -1,0 +1,61 @@
+"""Opens the store: SQLite in WAL mode or PostgreSQL, brought to its schema by the migrations."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.orm import Session, sessionmaker
+
+BUSY_S = 30.0
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for sqlite:///PATH or postgresql+psycopg://...
+
+    On SQLite every transaction takes the write lock at its start unless its engine has the option
+    `reads`: a transaction that reads first and writes later could not be granted the lock then.
+    A reader sees the last commit and waits for nobody. `synchronous=FULL` makes a committed
+    outcome survive a power cut, at one fsync a commit, of which there is one a pack and boundary.
+    """
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_S, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below
+        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reads = connection.get_execution_options().get("reads", False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def session_factory(engine: Engine) -> sessionmaker[Session]:
+    """Sessions that write."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+def reading_factory(engine: Engine) -> sessionmaker[Session]:
+    """Sessions that only read, and never take a write lock."""
+    return sessionmaker(engine.execution_options(reads=True), expire_on_commit=False)
+
+
+def upgrade(engine: Engine) -> None:
+    """Brings the schema to the newest version; safe to call at every start."""
+    with engine.begin() as connection:
+        command.upgrade(migrations(connection), "head")
+
+
+def migrations(connection: Connection) -> Config:
+    """Alembic's configuration for a connection."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config

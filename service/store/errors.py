@@ -1,0 +1,72 @@
+"""What the store refuses; `status` is the HTTP status and `cure` what to do.
+
+StoreError
+├── UnknownSweepError, UnknownTrialError   404
+├── StateConflictError                     409
+├── IdempotencyConflictError               409
+├── StoreOwnedError                        503
+└── BackupError                            409
+"""
+
+
+class StoreError(Exception):
+    """The store refuses; nothing was written.
+
+    Args:
+        message: what happened, with the value, and the rule.
+        cure: what to do.
+    """
+
+    status = 500
+
+    def __init__(self, message: str, cure: str) -> None:
+        super().__init__(message)
+        self.cure = cure
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}; {self.cure}"
+
+
+class UnknownSweepError(StoreError):
+    """No sweep has this id."""
+
+    status = 404
+
+    def __init__(self, sweep: str) -> None:
+        super().__init__(f"there is no sweep {sweep!r}", "`seedbed list` shows those that there are")
+
+
+class UnknownTrialError(StoreError):
+    """No trial has this id, or it was not claimed yet."""
+
+    status = 404
+
+    def __init__(self, trial: int) -> None:
+        super().__init__(
+            f"there is no trial {trial}; a trial exists once a worker has claimed it",
+            "GET /api/v1/sweeps/{id}/trials lists a sweep's",
+        )
+
+
+class StateConflictError(StoreError):
+    """The sweep's state does not allow this."""
+
+    status = 409
+
+
+class IdempotencyConflictError(StoreError):
+    """An Idempotency-Key came back with another body."""
+
+    status = 409
+
+
+class StoreOwnedError(StoreError):
+    """Another service runs on the same SQLite file."""
+
+    status = 503
+
+
+class BackupError(StoreError):
+    """The backup cannot be made so."""
+
+    status = 409

@@ -1,0 +1,152 @@
+"""Progress: read from counters, at a cost of arms x criteria whatever the number of trials."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.plan import Criterion
+from service.store.errors import UnknownSweepError
+from service.store.tables import END_STATES, arm_successes, arms, cells, criteria, sweeps
+
+
+@dataclass(frozen=True)
+class ArmProgress:
+    """One arm: arrivals by end state, and what is settled.
+
+    Attributes:
+        ended: end state -> trials that have arrived there; never divide successes by these.
+        settled: end state -> trials of settled cohorts.
+        successes: per criterion, successes among the settled.
+    """
+
+    name: str
+    trials: int
+    running: int
+    ended: Mapping[str, int]
+    settled: Mapping[str, int]
+    successes: tuple[int, ...]
+
+    @property
+    def settled_trials(self) -> int:
+        """Trials of settled cohorts that have an outcome: the denominator of a rate."""
+        return sum(self.settled[s] for s in ("finished", "left", "diverged"))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A sweep's counters."""
+
+    state: str
+    reason: str | None
+    trials: int
+    cohorts: int
+    settled_cohorts: int
+    arms: tuple[ArmProgress, ...]
+    criteria: tuple[Criterion, ...]
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def ended(self) -> int:
+        """Terminal trials."""
+        return sum(sum(arm.ended.values()) for arm in self.arms)
+
+    @property
+    def running(self) -> int:
+        """Trials that a worker holds."""
+        return sum(arm.running for arm in self.arms)
+
+
+def progress(session: Session, sweep: str) -> Progress:
+    """The counters of a sweep.
+
+    Raises:
+        UnknownSweepError: there is no such sweep.
+    """
+    row = session.execute(
+        select(
+            sweeps.c.state,
+            sweeps.c.reason,
+            sweeps.c.trials,
+            sweeps.c.seeds,
+            sweeps.c.cohort,
+            sweeps.c.settled_cohorts,
+            sweeps.c.started_at,
+            sweeps.c.ended_at,
+        ).where(sweeps.c.id == sweep)
+    ).one_or_none()
+    if row is None:
+        raise UnknownSweepError(sweep)
+    rules = criteria_of(session, sweep)
+    query = select(arm_successes).where(arm_successes.c.sweep == sweep)
+    won = {(r.arm, r.criterion): r.settled for r in session.execute(query)}
+    query_arms = select(arms).where(arms.c.sweep == sweep).order_by(arms.c.index)
+    found = tuple(
+        ArmProgress(
+            name=r["name"],
+            trials=r["trials"],
+            running=r["running"],
+            ended={s: r[s] for s in END_STATES},
+            settled={s: r[f"settled_{s}"] for s in END_STATES},
+            successes=tuple(won[r["index"], c.index] for c in rules),
+        )
+        for r in session.execute(query_arms).mappings()
+    )
+    return Progress(
+        state=row.state,
+        reason=row.reason,
+        trials=row.trials,
+        cohorts=-(-row.seeds // row.cohort),
+        settled_cohorts=row.settled_cohorts,
+        arms=found,
+        criteria=rules,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+    )
+
+
+def criteria_of(session: Session, sweep: str) -> tuple[Criterion, ...]:
+    """A sweep's criteria, in order."""
+    query = select(criteria).where(criteria.c.sweep == sweep).order_by(criteria.c.index)
+    return tuple(
+        Criterion(r.index, r.metric, r.comparison, r.threshold, r.at, bool(r.primary))
+        for r in session.execute(query)
+    )
+
+
+@dataclass(frozen=True)
+class CellCounts:
+    """One cell's settled counts; `successes` per criterion."""
+
+    cell: int
+    arm: int
+    setting: int
+    settled: Mapping[str, int]
+    successes: tuple[int, ...]
+
+
+def cell_counts(session: Session, sweep: str) -> list[CellCounts]:
+    """Settled counts of every cell, in order: for reports, at a cost of cells x criteria."""
+    from service.store.tables import cell_successes  # noqa: PLC0415 - named like the field above
+
+    query = (
+        select(cells.c.index, cell_successes.c.criterion, cell_successes.c.settled)
+        .join(cell_successes, cell_successes.c.cell == cells.c.id)
+        .where(cells.c.sweep == sweep)
+    )
+    won = {(r.index, r.criterion): r.settled for r in session.execute(query)}
+    count = len(criteria_of(session, sweep))
+    rows = session.execute(select(cells).where(cells.c.sweep == sweep).order_by(cells.c.index))
+    return [
+        CellCounts(
+            cell=r["index"],
+            arm=r["arm"],
+            setting=r["setting"],
+            settled={s: r[f"settled_{s}"] for s in END_STATES},
+            successes=tuple(won[r["index"], k] for k in range(count)),
+        )
+        for r in rows.mappings()
+    ]

@@ -1,0 +1,242 @@
+"""Sweeps: written whole in one transaction, steered by a small state machine, deleted whole.
+
+waiting -> running <-> paused; any of these -> cancelling -> cancelled; running -> finished.
+"""
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from service.plan import Plan
+from service.store.counters import count_ended, end_if_done
+from service.store.errors import (
+    IdempotencyConflictError,
+    StateConflictError,
+    UnknownSweepError,
+)
+from service.store.plans import write_plan
+from service.store.tables import (
+    ENDED_SWEEPS,
+    END_STATES,
+    arms,
+    idempotency,
+    structures,
+    sweep_classes,
+    sweeps,
+    trials,
+)
+
+CODE_CHANGED = "code_changed"
+
+
+@dataclass(frozen=True)
+class SweepView:
+    """A sweep as others see it; `classes` are the numerics classes it has kept to, in order."""
+
+    id: str
+    name: str
+    experiment: str
+    state: str
+    reason: str | None
+    spec: Mapping[str, Any]
+    trials: int
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    offered_class: str | None
+    classes: tuple[str, ...]
+
+
+def create(
+    session: Session,
+    plan: Plan,
+    *,
+    now: datetime,
+    idempotency_key: tuple[str, str] | None = None,
+) -> tuple[str, bool]:
+    """Writes a sweep; returns its id and whether it is new.
+
+    Args:
+        idempotency_key: the key and a hash of the body; the same pair again gives the same sweep.
+
+    Raises:
+        IdempotencyConflictError: the key came with another body before.
+    """
+    if idempotency_key is not None:
+        key, body = idempotency_key
+        known = session.execute(select(idempotency).where(idempotency.c.key == key)).one_or_none()
+        if known is not None:
+            if known.body_hash != body:
+                raise IdempotencyConflictError(
+                    f"Idempotency-Key {key!r} was used with another body, for sweep {known.sweep}; "
+                    "a key names one request",
+                    "send this request with a new key",
+                )
+            return known.sweep, False
+    sweep = new_id()
+    write_plan(session, sweep, plan, now)
+    if idempotency_key is not None:
+        key, body = idempotency_key
+        session.execute(insert(idempotency).values(key=key, body_hash=body, sweep=sweep))
+    return sweep, True
+
+
+def new_id() -> str:
+    """An id that sorts by time of creation and cannot be guessed: 11 + 12 hex digits."""
+    return f"{time.time_ns() // 1_000_000:011x}{secrets.token_hex(6)}"
+
+
+def show(session: Session, sweep: str) -> SweepView:
+    """One sweep.
+
+    Raises:
+        UnknownSweepError: there is none of this id.
+    """
+    row = session.execute(select(sweeps).where(sweeps.c.id == sweep)).mappings().one_or_none()
+    if row is None:
+        raise UnknownSweepError(sweep)
+    return _view(session, row)
+
+
+def page(session: Session, *, after: str | None, limit: int) -> list[SweepView]:
+    """Sweeps, newest first, older than `after`."""
+    query = select(sweeps).order_by(sweeps.c.id.desc()).limit(limit)
+    if after is not None:
+        query = query.where(sweeps.c.id < after)
+    return [_view(session, row) for row in session.execute(query).mappings()]
+
+
+def _view(session: Session, row: RowMapping) -> SweepView:
+    query = select(sweep_classes.c.class_id).where(sweep_classes.c.sweep == row["id"])
+    classes = session.scalars(query.order_by(sweep_classes.c.rank)).all()
+    names = SweepView.__dataclass_fields__.keys() - {"classes"}
+    return SweepView(**{name: row[name] for name in names}, classes=tuple(classes))
+
+
+def lock(session: Session, sweep: str) -> RowMapping:
+    """The sweep's row, locked until the transaction ends: whoever changes a sweep comes here first.
+
+    Raises:
+        UnknownSweepError: there is none of this id.
+    """
+    query = select(sweeps).where(sweeps.c.id == sweep).with_for_update()
+    row = session.execute(query).mappings().one_or_none()
+    if row is None:
+        raise UnknownSweepError(sweep)
+    return row
+
+
+def pause(
+    session: Session, sweep: str, *, reason: str | None = None, offered_class: str | None = None
+) -> None:
+    """Stops claims; what trains goes on to its end.
+
+    Raises:
+        StateConflictError: the sweep has ended or is being cancelled.
+    """
+    state = lock(session, sweep)["state"]
+    if state == "paused":
+        return
+    if state not in ("waiting", "running"):
+        raise _conflict(sweep, state, "paused", "only a waiting or running sweep is paused")
+    _set(session, sweep, state="paused", reason=reason, offered_class=offered_class)
+
+
+def resume(session: Session, sweep: str, *, accept_class: str | None = None) -> None:
+    """Lets a paused sweep go on; after a change of code only with the class that is accepted.
+
+    Raises:
+        StateConflictError: the sweep is not paused, or the class offered was not accepted.
+    """
+    row = lock(session, sweep)
+    if row["state"] in ("waiting", "running"):
+        return
+    if row["state"] != "paused":
+        raise _conflict(sweep, row["state"], "resumed", "only a paused sweep is resumed")
+    offered = row["offered_class"]
+    if row["reason"] == CODE_CHANGED and accept_class != offered:
+        raise StateConflictError(
+            f"sweep {sweep} was paused because the code or machine that trains it changed: it "
+            f"began in numerics class {row['class_id']}, and workers now are of {offered}",
+            f"accept that its results will be of both classes with accept_class {offered} "
+            f"(`seedbed resume {sweep} --accept-class {offered}`), or go back to the former code",
+        )
+    if row["reason"] == CODE_CHANGED and offered is not None:
+        rank = session.scalar(
+            select(func.count()).select_from(sweep_classes).where(sweep_classes.c.sweep == sweep)
+        )
+        known = select(sweep_classes).where(
+            sweep_classes.c.sweep == sweep, sweep_classes.c.class_id == offered
+        )
+        if session.execute(known).one_or_none() is None:
+            session.execute(
+                insert(sweep_classes).values(sweep=sweep, class_id=offered, rank=rank)
+            )
+        _set(session, sweep, class_id=offered)
+    state = "waiting" if row["started_at"] is None else "running"
+    _set(session, sweep, state=state, reason=None, offered_class=None)
+
+
+def cancel(session: Session, sweep: str, *, now: datetime) -> None:
+    """Cancels what waits at once and what trains at its next boundary.
+
+    Raises:
+        StateConflictError: the sweep has finished.
+    """
+    state = lock(session, sweep)["state"]
+    if state in ("cancelling", "cancelled"):
+        return
+    if state == "finished":
+        raise _conflict(sweep, state, "cancelled", "a finished sweep has nothing left to cancel")
+    waiting = session.execute(
+        update(trials)
+        .where(trials.c.sweep == sweep, trials.c.state == "waiting")
+        .values(state="cancelled", ended_at=now)
+        .returning(trials.c.cell, trials.c.arm, trials.c.cohort)
+    ).all()
+    count_ended(session, sweep, [(r.cell, r.arm, "cancelled", r.cohort) for r in waiting])
+    counted = sum((arms.c[s] for s in END_STATES), arms.c.running)
+    session.execute(  # those that never had a row
+        update(arms)
+        .where(arms.c.sweep == sweep)
+        .values(cancelled=arms.c.cancelled + arms.c.trials - counted)
+    )
+    session.execute(
+        update(structures)
+        .where(structures.c.sweep == sweep)
+        .values(position=structures.c.total, waiting=0)
+    )
+    _set(session, sweep, state="cancelling", reason=None)
+    end_if_done(session, sweep, now)
+
+
+def remove(session: Session, sweep: str) -> None:
+    """Deletes an ended sweep with everything that belongs to it.
+
+    Raises:
+        StateConflictError: it has not ended.
+    """
+    state = lock(session, sweep)["state"]
+    if state not in ENDED_SWEEPS:
+        raise StateConflictError(
+            f"sweep {sweep} is {state} and was not deleted; only an ended sweep is",
+            f"cancel it first (`seedbed cancel {sweep}`)",
+        )
+    session.execute(delete(sweeps).where(sweeps.c.id == sweep))
+
+
+def _set(session: Session, sweep: str, **values: object) -> None:
+    session.execute(update(sweeps).where(sweeps.c.id == sweep).values(**values))
+
+
+def _conflict(sweep: str, state: str, wanted: str, rule: str) -> StateConflictError:
+    return StateConflictError(
+        f"sweep {sweep} is {state} and cannot be {wanted}; {rule}",
+        f"see its state with `seedbed show {sweep}`",
+    )

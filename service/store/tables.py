@@ -1,0 +1,269 @@
+"""The tables; what the database can hold true, it does.
+
+Counters stand beside what they count (arms, cells, *_successes), twice: `arrived` for progress,
+`settled` for every rate that is shown. They move in the transaction that moves the trial.
+"""
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from service.store.types import Identity, UtcDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+END_STATES = ("finished", "left", "diverged", "errored", "cancelled")
+OPEN_SWEEPS = ("waiting", "running")
+ENDED_SWEEPS = ("finished", "cancelled")
+
+
+def _in(column: str, values: tuple[str, ...]) -> str:
+    return f"{column} IN ({', '.join(repr(v) for v in values)})"
+
+
+def _counter(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default="0")
+
+
+def _sweep(**options: bool) -> Column[str]:
+    return Column("sweep", ForeignKey("sweeps.id", ondelete="CASCADE"), nullable=False, **options)
+
+
+numerics_classes = Table(
+    "numerics_classes",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("content", JSON, nullable=False),
+)
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("experiment", String(200), nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),
+    Column("seeds", Integer, nullable=False),
+    Column("cohort", Integer, nullable=False),
+    Column("cells", Integer, nullable=False),
+    Column("trials", Integer, nullable=False),
+    _counter("settled_cohorts"),
+    Column("class_id", ForeignKey("numerics_classes.id")),
+    Column("offered_class", ForeignKey("numerics_classes.id")),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    CheckConstraint(
+        _in("state", ("waiting", "running", "paused", "cancelling", *ENDED_SWEEPS)), "state"
+    ),
+    CheckConstraint(f"({_in('state', ENDED_SWEEPS)}) = (ended_at IS NOT NULL)", "ended"),
+    CheckConstraint("seeds > 0 AND cohort > 0 AND cells > 0", "sizes"),
+    CheckConstraint("trials = seeds * cells", "trials"),
+)
+
+sweep_classes = Table(
+    "sweep_classes",
+    metadata,
+    _sweep(primary_key=True),
+    Column("class_id", ForeignKey("numerics_classes.id"), primary_key=True),
+    Column("rank", Integer, nullable=False),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("key", String(255), primary_key=True),
+    Column("body_hash", String(64), nullable=False),
+    _sweep(index=True),
+)
+
+arms = Table(
+    "arms",
+    metadata,
+    _sweep(primary_key=True),
+    Column("index", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("overrides", JSON, nullable=False),
+    Column("trials", Integer, nullable=False),
+    _counter("running"),
+    *(_counter(state) for state in END_STATES),
+    *(_counter(f"settled_{state}") for state in END_STATES),
+    UniqueConstraint("sweep", "name"),
+    CheckConstraint("running >= 0", "running"),
+    CheckConstraint(f"running + {' + '.join(END_STATES)} <= trials", "counted"),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    _sweep(primary_key=True),
+    Column("index", Integer, primary_key=True),
+    Column("values", JSON, nullable=False),
+    Column("hash", String(32), nullable=False),
+)
+
+structures = Table(
+    "structures",
+    metadata,
+    _sweep(primary_key=True),
+    Column("index", Integer, primary_key=True),
+    Column("pack", JSON, nullable=False),
+    Column("cells", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    _counter("position"),
+    _counter("waiting"),
+    CheckConstraint("position >= 0 AND position <= total", "position"),
+    CheckConstraint("waiting >= 0", "waiting"),
+)
+
+cells = Table(
+    "cells",
+    metadata,
+    Column("id", Identity, primary_key=True, autoincrement=True),
+    _sweep(),
+    Column("index", Integer, nullable=False),
+    Column("arm", Integer, nullable=False),
+    Column("setting", Integer, nullable=False),
+    Column("structure", Integer, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("values", JSON, nullable=False),
+    *(_counter(state) for state in END_STATES),
+    *(_counter(f"settled_{state}") for state in END_STATES),
+    UniqueConstraint("sweep", "index"),
+    UniqueConstraint("sweep", "structure", "place"),
+    ForeignKeyConstraint(["sweep", "arm"], ["arms.sweep", "arms.index"]),
+    ForeignKeyConstraint(["sweep", "setting"], ["settings.sweep", "settings.index"]),
+)
+
+criteria = Table(
+    "criteria",
+    metadata,
+    _sweep(primary_key=True),
+    Column("index", Integer, primary_key=True),
+    Column("metric", Text, nullable=False),
+    Column("comparison", String(8), nullable=False),
+    Column("threshold", Float, nullable=False),
+    Column("at", String(3), nullable=False),
+    Column("primary", Integer, nullable=False),
+    CheckConstraint(_in("comparison", ("at_most", "at_least")), "comparison"),
+    CheckConstraint("at IN ('end', 'any')", "at"),
+)
+
+arm_successes = Table(
+    "arm_successes",
+    metadata,
+    _sweep(primary_key=True),
+    Column("arm", Integer, primary_key=True),
+    Column("criterion", Integer, primary_key=True),
+    _counter("arrived"),
+    _counter("settled"),
+    CheckConstraint("settled <= arrived", "settled"),
+)
+
+cell_successes = Table(
+    "cell_successes",
+    metadata,
+    Column("cell", ForeignKey("cells.id", ondelete="CASCADE"), primary_key=True),
+    Column("criterion", Integer, primary_key=True),
+    _counter("arrived"),
+    _counter("settled"),
+    CheckConstraint("settled <= arrived", "settled"),
+)
+
+cohorts = Table(
+    "cohorts",
+    metadata,
+    _sweep(primary_key=True),
+    Column("index", Integer, primary_key=True),
+    Column("terminal", Integer, nullable=False),
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("id", Identity, primary_key=True, autoincrement=True),
+    _sweep(),
+    Column("cell", ForeignKey("cells.id", ondelete="CASCADE"), nullable=False),
+    Column("arm", Integer, nullable=False),
+    Column("setting", Integer, nullable=False),
+    Column("structure", Integer, nullable=False),
+    Column("cohort", Integer, nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("worker", Text),
+    Column("claimed_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("error", Text),
+    Column("traceback", Text),
+    UniqueConstraint("cell", "seed"),
+    CheckConstraint(_in("state", ("waiting", "running", *END_STATES)), "state"),
+    CheckConstraint(f"({_in('state', END_STATES)}) = (ended_at IS NOT NULL)", "ended"),
+    CheckConstraint("state <> 'running' OR worker IS NOT NULL", "worker"),
+    CheckConstraint("state <> 'errored' OR error IS NOT NULL", "error"),
+    CheckConstraint("attempt >= 1", "attempt"),
+    Index("ix_trials_queue", "sweep", "structure", "state"),
+    Index("ix_trials_cohort", "sweep", "cohort"),
+    Index("ix_trials_page", "sweep", "id"),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("trial", ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True),
+    Column("steps", Integer, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("class_id", ForeignKey("numerics_classes.id"), nullable=False),
+    Column("curve", LargeBinary, nullable=False),
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("trial", ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True),
+    Column("metric", String(200), primary_key=True),
+    Column("final", Float),
+    Column("best", Float),
+    Column("best_step", Integer),
+    CheckConstraint("(best IS NULL) = (best_step IS NULL)", "best"),
+)
+
+successes = Table(
+    "successes",
+    metadata,
+    Column("trial", ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True),
+    Column("criterion", Integer, primary_key=True),
+    Column("success", Integer, nullable=False),
+    CheckConstraint("success IN (0, 1)", "success"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
