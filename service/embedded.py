@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from service.api.app import Health, create_app
 from service.configuration import Configuration
 from service.dispatch.loop import Dispatcher, Rules, await_lease
-from service.store.engine import open_engine, session_factory, upgrade
+from service.store.engine import open_engine, reading_factory, session_factory, upgrade
 from service.store.ownership import own
 from workers.pool import Pool
 
@@ -66,7 +66,8 @@ def serve(configuration: Configuration) -> None:
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         dispatcher = Dispatcher(sessions, pool, rules, holder)
         app = create_app(
-            sessions=sessions,
+            writing=sessions,
+            reading=reading_factory(engine),
             configuration=configuration,
             wake=dispatcher.wake,
             health=lambda: health(engine, dispatcher),

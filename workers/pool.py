@@ -78,7 +78,8 @@ class Pool:
         self._spawned += 1
         name = f"worker-{self._spawned}"
         gpus = 1.0 if self._device.startswith("cuda") else 0.0
-        self._actors[name] = Remote(self._ray, self._environment, gpus)(self._device)
+        hosted = actor_class(self._ray, self._environment, gpus)
+        self._actors[name] = hosted.remote(self._device)
         self._calls[self._actors[name].describe.remote()] = name
         return name
 
@@ -120,7 +121,7 @@ class Pool:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def Remote(ray: Any, environment: Mapping[str, str], gpus: float) -> Any:  # noqa: N802 - a class
+def actor_class(ray: Any, environment: Mapping[str, str], gpus: float) -> Any:
     """`workers.actor.Worker` as a Ray actor class."""
     options: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0}
     if environment:

@@ -1,0 +1,107 @@
+"""The application: routes, problems for every error, and the safety middleware around it all."""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.orm import Session, sessionmaker
+from starlette.exceptions import HTTPException
+
+from service.api import catalogue, later, probes, reports, sweeps, trials
+from service.api.safety import Safety
+from service.api.state import Health, State, free_bytes_of
+from service.configuration import Configuration
+from service.dashboard import pages
+from service.errors import MEDIA_TYPE, ProblemError, problem
+from service.spec.problems import Problem, SpecError, shown
+from service.store.errors import StoreError
+
+__all__ = ["Health", "create_app"]
+
+log = structlog.get_logger()
+
+
+def create_app(
+    *,
+    writing: sessionmaker[Session],
+    reading: sessionmaker[Session],
+    configuration: Configuration,
+    wake: Callable[[], None],
+    health: Callable[[], Health],
+    free_bytes: Callable[[], int | None] | None = None,
+) -> FastAPI:
+    """The service's HTTP side.
+
+    Args:
+        writing, reading: sessions of the store.
+        wake: called after a sweep was created or steered.
+        health: what /readyz says.
+        free_bytes: free disk; measured unless given.
+    """
+    app = FastAPI(
+        title="Seedbed",
+        description="How often does training succeed, and does this change help?",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    app.state.seedbed = State(
+        writing, reading, configuration, wake, health, free_bytes or free_bytes_of(configuration)
+    )
+    for router in (sweeps.router, trials.router, reports.router, catalogue.router):
+        app.include_router(router, prefix="/api/v1")
+    app.include_router(probes.router)
+    app.include_router(later.router())
+    pages.install(app)
+    _handlers(app)
+    app.add_middleware(Safety)
+    return app
+
+
+def _reply(status: int, detail: str, cure: str, errors: Any = ()) -> JSONResponse:
+    return JSONResponse(problem(status, detail, cure, errors), status, media_type=MEDIA_TYPE)
+
+
+def _handlers(app: FastAPI) -> None:
+    @app.exception_handler(ProblemError)
+    def _problem(request: Request, error: ProblemError) -> JSONResponse:
+        return _reply(error.status, error.detail, error.cure, error.errors)
+
+    @app.exception_handler(SpecError)
+    def _spec(request: Request, error: SpecError) -> JSONResponse:
+        count = len(error.problems)
+        detail = f"the spec breaks {count} rule{'s' if count > 1 else ''}; nothing was stored"
+        return _reply(422, detail, "mend what errors lists and submit again", error.problems)
+
+    @app.exception_handler(StoreError)
+    def _store(request: Request, error: StoreError) -> JSONResponse:
+        return _reply(error.status, str(error.args[0]), error.cure)
+
+    @app.exception_handler(RequestValidationError)
+    def _request(request: Request, error: RequestValidationError) -> JSONResponse:
+        found = [
+            Problem(
+                ".".join(str(part) for part in item["loc"]),
+                shown(item.get("input")),
+                item["msg"],
+                "give what the OpenAPI description allows",
+            )
+            for item in error.errors()
+        ]
+        return _reply(422, "the request does not fit the route", "mend what errors lists", found)
+
+    @app.exception_handler(HTTPException)
+    def _http(request: Request, error: HTTPException) -> JSONResponse:
+        where = f"{request.method} {request.url.path}"
+        cures = {404: "see /docs for the routes", 405: "see /docs for the route's methods"}
+        cure = cures.get(error.status_code, "see /docs")
+        return _reply(error.status_code, f"{where}: {error.detail}", cure)
+
+    @app.exception_handler(Exception)
+    def _fault(request: Request, error: Exception) -> JSONResponse:
+        log.error("request_failed", path=request.url.path, exc_info=error)
+        return _reply(500, "the service failed on this request", "see the service's log")

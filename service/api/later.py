@@ -1,0 +1,35 @@
+"""Routes of the design that are not built yet: refused by name, never ignored."""
+
+from collections.abc import Callable
+from typing import NoReturn
+
+from fastapi import APIRouter
+
+from service.errors import ProblemError
+
+LATER = [
+    ("GET", "/api/v1/sweeps/{sweep}/events", "server-sent events", "poll progress"),
+    ("POST", "/api/v1/sweeps/{sweep}/extend", "extending a sweep", "submit another sweep"),
+    ("PATCH", "/api/v1/sweeps/{sweep}", "changing a sweep", "submit another sweep"),
+    ("POST", "/api/v1/trials/{trial}/replay", "replay", "submit the same spec with its root"),
+    ("GET", "/api/v1/trials/{trial}/weights", "kept weights", "compare fingerprints"),
+    ("GET", "/api/v1/trials/{trial}/curve", "evaluation curves", "see the trial's metrics"),
+    ("GET", "/metrics", "Prometheus metrics", "poll progress"),
+]
+
+
+def _refuser(what: str, cure: str) -> Callable[[], NoReturn]:
+    def refuse() -> NoReturn:
+        raise ProblemError(501, f"{what}: not built yet", cure)
+
+    return refuse
+
+
+def router() -> APIRouter:
+    """The refusing routes."""
+    found = APIRouter(tags=["later"])
+    for method, path, what, cure in LATER:
+        found.add_api_route(
+            path, _refuser(what, cure), methods=[method], name=what, response_model=None
+        )
+    return found

@@ -1,0 +1,44 @@
+"""Probes, and the API's description as a page that needs no network."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+
+from service.api.state import StateDep
+from service.dashboard.pages import render
+
+router = APIRouter(tags=["probes"])
+
+
+@router.get("/healthz")
+def alive() -> dict[str, str]:
+    """Whether the process answers."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz")
+def ready(state: StateDep, response: Response) -> dict[str, Any]:
+    """Whether sweeps make progress: 503 while the store, the dispatcher or workers are missing."""
+    found = state.health()
+    ok = found.store and found.dispatcher and found.workers > 0
+    if not ok:
+        response.status_code = 503
+    return {
+        "status": "ready" if ok else "not ready",
+        "store": found.store,
+        "dispatcher": found.dispatcher,
+        "workers": found.workers,
+    }
+
+
+@router.get("/docs", include_in_schema=False)
+def docs(request: Request) -> HTMLResponse:
+    """The routes, from the OpenAPI description."""
+    schema = request.app.openapi()
+    routes = [
+        {"method": method.upper(), "path": path, **operation}
+        for path, operations in schema["paths"].items()
+        for method, operation in operations.items()
+    ]
+    return render("docs.html", routes=routes)

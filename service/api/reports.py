@@ -1,0 +1,39 @@
+"""Reports as JSON, Markdown and CSV."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+
+from service.api.state import Reading
+from service.errors import ProblemError
+from service.report.build import build
+from service.report.render import render_csv, render_markdown
+
+router = APIRouter(tags=["report"])
+
+LATER = ("latex", "parquet", "html", "svg", "png")
+
+
+@router.get("/sweeps/{sweep}/report")
+def report(sweep: str, session: Reading, format: str = "json") -> Response:  # noqa: A002 - the agreed name
+    """The report as it stands: complete, or of the cohorts that are settled."""
+    if format in LATER:
+        raise ProblemError(
+            501, f"reports as {format} are not built yet", "use json, markdown or csv"
+        )
+    if format not in ("json", "markdown", "csv"):
+        raise ProblemError(
+            422, f"there is no report format {format!r}", "use json, markdown or csv"
+        )
+    found = build(session, sweep)
+    if format == "markdown":
+        return PlainTextResponse(render_markdown(found), media_type="text/markdown")
+    if format == "csv":
+        return PlainTextResponse(render_csv(found), media_type="text/csv")
+    body: dict[str, Any] = {
+        "findings": found.findings,
+        "findings_hash": found.findings_hash,
+        "run_log": found.run_log,
+    }
+    return JSONResponse(body)

@@ -1,0 +1,73 @@
+"""What routes are given: the store's sessions, the catalogue, the configuration, the dispatcher."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy.orm import Session, sessionmaker
+
+from service.configuration import Configuration
+
+
+@dataclass(frozen=True)
+class Health:
+    """What /readyz says."""
+
+    store: bool
+    dispatcher: bool
+    workers: int
+
+
+@dataclass(frozen=True)
+class State:
+    """The parts that routes use.
+
+    Attributes:
+        wake: tells the dispatcher that the queue may have changed.
+        free_bytes: free disk where the store lies, or None where that is another machine.
+    """
+
+    writing: sessionmaker[Session]
+    reading: sessionmaker[Session]
+    configuration: Configuration
+    wake: Callable[[], None]
+    health: Callable[[], Health]
+    free_bytes: Callable[[], int | None]
+
+
+def free_bytes_of(configuration: Configuration) -> Callable[[], int | None]:
+    """Measures free disk under the state folder; PostgreSQL keeps its own house."""
+
+    def measure() -> int | None:
+        if not configuration.database_url.startswith("sqlite"):
+            return None
+        return shutil.disk_usage(configuration.state_folder).free
+
+    return measure
+
+
+def state_of(request: Request) -> State:
+    """The state of the application that serves a request."""
+    found: State = request.app.state.seedbed
+    return found
+
+
+def reading(request: Request) -> Iterator[Session]:
+    """A session that never takes a write lock."""
+    with state_of(request).reading() as session:
+        yield session
+
+
+def writing(request: Request) -> Iterator[Session]:
+    """One transaction, committed before the reply is sent (hence scope="function")."""
+    state = state_of(request)
+    with state.writing.begin() as session:
+        yield session
+    state.wake()
+
+
+StateDep = Annotated[State, Depends(state_of)]
+Reading = Annotated[Session, Depends(reading, scope="function")]
+Writing = Annotated[Session, Depends(writing, scope="function")]

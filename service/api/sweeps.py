@@ -1,0 +1,133 @@
+"""Sweeps: submit, list, show, steer, delete."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, Query, Response
+from pydantic import BaseModel, ConfigDict
+
+from models.catalog import experiments
+from service.api.disk import check_disk, disk_bytes
+from service.api.state import Reading, State, StateDep, Writing
+from service.api.views import progress_json, sweep_json
+from service.plan import Plan
+from service.spec import parse
+from service.store import sweeps
+from service.store.progress import progress
+
+router = APIRouter(prefix="/sweeps", tags=["sweeps"])
+
+
+class Resume(BaseModel):
+    """The numerics class that is accepted after a change of code."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    accept_class: str | None = None
+
+
+@router.post("", status_code=201)
+def submit(
+    body: Annotated[Any, Body(description="a spec")],
+    state: StateDep,
+    session: Writing,
+    response: Response,
+    dry_run: Annotated[bool, Query(description="say what it would run, store nothing")] = False,
+    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+) -> dict[str, Any]:
+    """Creates a sweep; with `dry_run` says what it would run."""
+    plan = parse(body, experiments())
+    if dry_run:
+        response.status_code = 200
+        return plan_json(plan, state)
+    check_disk(plan, state.free_bytes())
+    key = None
+    if idempotency_key is not None:
+        text = json.dumps(body, sort_keys=True)
+        key = (idempotency_key, hashlib.sha256(text.encode()).hexdigest())
+    sweep, _new = sweeps.create(session, plan, now=datetime.now(UTC), idempotency_key=key)
+    response.headers["Location"] = f"/api/v1/sweeps/{sweep}"
+    return sweep_json(sweeps.show(session, sweep), progress(session, sweep))
+
+
+def plan_json(plan: Plan, state: State) -> dict[str, Any]:
+    """What a plan would run; packs are those of the first, widest claims."""
+    lanes = state.configuration.pack_lanes
+    by_structure = [0] * len(plan.structures)
+    for cell in plan.cells:
+        by_structure[cell.structure] += plan.seeds
+    return {
+        "trials": plan.trials,
+        "cells": len(plan.cells),
+        "arms": [arm.name for arm in plan.arms],
+        "settings": len(plan.settings),
+        "structures": len(plan.structures),
+        "seeds": plan.seeds,
+        "cohorts": plan.cohorts,
+        "segments": sum(
+            n * s.pack.steps // s.pack.segment
+            for n, s in zip(by_structure, plan.structures, strict=True)
+        ),
+        "lanes": lanes,
+        "packs": sum(-(-n // lanes) for n in by_structure),
+        "disk_bytes": disk_bytes(plan),
+        "spec": plan.spec,
+    }
+
+
+@router.get("")
+def index(
+    session: Reading,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    after: Annotated[str | None, Query(max_length=32)] = None,
+) -> dict[str, Any]:
+    """Sweeps, newest first; `next` continues."""
+    found = sweeps.page(session, after=after, limit=limit + 1)
+    items = [sweep_json(v, progress(session, v.id), with_spec=False) for v in found[:limit]]
+    return {"items": items, "next": found[limit - 1].id if len(found) > limit else None}
+
+
+@router.get("/{sweep}")
+def show(sweep: str, session: Reading) -> dict[str, Any]:
+    """One sweep with its spec, state and counters."""
+    return sweep_json(sweeps.show(session, sweep), progress(session, sweep))
+
+
+@router.get("/{sweep}/progress")
+def counters(sweep: str, session: Reading) -> dict[str, Any]:
+    """Counters only, at the same cost for any number of trials."""
+    return progress_json(progress(session, sweep))
+
+
+@router.post("/{sweep}/pause")
+def pause(sweep: str, session: Writing) -> dict[str, Any]:
+    """Stops claims; trials that train go on to their end."""
+    sweeps.pause(session, sweep)
+    return _after(sweep, session)
+
+
+@router.post("/{sweep}/resume")
+def resume(sweep: str, session: Writing, body: Resume | None = None) -> dict[str, Any]:
+    """Goes on; after a change of code only with the class that is accepted."""
+    accept = body.accept_class if body is not None else None
+    sweeps.resume(session, sweep, accept_class=accept)
+    return _after(sweep, session)
+
+
+@router.post("/{sweep}/cancel")
+def cancel(sweep: str, session: Writing) -> dict[str, Any]:
+    """Cancels what waits at once, what trains at its next boundary."""
+    sweeps.cancel(session, sweep, now=datetime.now(UTC))
+    return _after(sweep, session)
+
+
+def _after(sweep: str, session: Writing) -> dict[str, Any]:
+    return sweep_json(sweeps.show(session, sweep), progress(session, sweep))
+
+
+@router.delete("/{sweep}", status_code=204)
+def delete(sweep: str, session: Writing) -> None:
+    """Deletes an ended sweep with everything that belongs to it."""
+    sweeps.remove(session, sweep)

@@ -1,0 +1,48 @@
+"""Trials: pages with filters, and one with its error and traceback."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+
+from service.api.state import Reading
+from service.api.views import trial_json
+from service.errors import ProblemError
+from service.store import sweeps, trials
+
+router = APIRouter(tags=["trials"])
+
+EndState = Literal["finished", "left", "diverged", "errored", "cancelled"]
+
+
+@router.get("/sweeps/{sweep}/trials")
+def page(
+    sweep: str,
+    session: Reading,
+    arm: str | None = None,
+    cell: int | None = None,
+    end_state: EndState | None = None,
+    success: bool | None = None,
+    criterion: Annotated[int | None, Query(ge=0, description="which criterion success is of")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: int | None = None,
+) -> dict[str, Any]:
+    """Trials that have been claimed, in order of id; `next` continues."""
+    sweeps.show(session, sweep)
+    if (success is None) != (criterion is None):
+        raise ProblemError(
+            422, "success and criterion filter together: success is of one criterion",
+            "give both, e.g. success=true&criterion=0",
+        )
+    judged = (criterion, success) if criterion is not None and success is not None else None
+    found = trials.page(
+        session, sweep, after=after, limit=limit + 1, arm=arm, cell=cell, end_state=end_state,
+        success=judged,
+    )
+    following = found[limit - 1].id if len(found) > limit else None
+    return {"items": [trial_json(t) for t in found[:limit]], "next": following}
+
+
+@router.get("/trials/{trial}")
+def show(trial: int, session: Reading) -> dict[str, Any]:
+    """One trial, with the error and traceback of an errored one."""
+    return trial_json(trials.show(session, trial), with_traceback=True)

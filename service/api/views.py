@@ -1,0 +1,128 @@
+"""The JSON shapes of the API, made from what the store gives."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from service.store.progress import Progress
+from service.store.sweeps import CODE_CHANGED, SweepView
+from service.store.trials import TrialView
+
+
+def moment(value: datetime | None) -> str | None:
+    """ISO 8601 in UTC."""
+    return None if value is None else value.astimezone(UTC).isoformat()
+
+
+def cure_of(view: SweepView) -> str | None:
+    """What to do about a sweep that the service paused."""
+    if view.reason != CODE_CHANGED:
+        return None
+    return (
+        f"the code or machine that trains changed; accept that results will be of both numerics "
+        f"classes with `seedbed resume {view.id} --accept-class {view.offered_class}`, or go back"
+    )
+
+
+def sweep_json(view: SweepView, progress: Progress, *, with_spec: bool = True) -> dict[str, Any]:
+    """A sweep."""
+    base = f"/api/v1/sweeps/{view.id}"
+    body: dict[str, Any] = {
+        "id": view.id,
+        "name": view.name,
+        "experiment": view.experiment,
+        "state": view.state,
+        "reason": view.reason,
+        "cure": cure_of(view),
+        "offered_class": view.offered_class,
+        "created_at": moment(view.created_at),
+        "started_at": moment(view.started_at),
+        "ended_at": moment(view.ended_at),
+        "trials": view.trials,
+        "classes": list(view.classes),
+        "progress": progress_json(progress),
+        "links": {
+            "self": base,
+            "progress": f"{base}/progress",
+            "trials": f"{base}/trials",
+            "report": f"{base}/report",
+            "page": f"/sweeps/{view.id}",
+        },
+    }
+    if with_spec:
+        body["spec"] = view.spec["spec"]
+    return body
+
+
+def progress_json(progress: Progress) -> dict[str, Any]:
+    """Counters. Successes are of settled cohorts only; arrivals are counts by end state."""
+    return {
+        "state": progress.state,
+        "reason": progress.reason,
+        "trials": progress.trials,
+        "ended": progress.ended,
+        "running": progress.running,
+        "cohorts": {"total": progress.cohorts, "settled": progress.settled_cohorts},
+        "arms": [
+            {
+                "name": arm.name,
+                "trials": arm.trials,
+                "running": arm.running,
+                "ended": dict(arm.ended),
+                "settled": {
+                    "trials": arm.settled_trials,
+                    "errored": arm.settled["errored"],
+                    "successes": [
+                        {
+                            "metric": rule.metric,
+                            "comparison": rule.comparison,
+                            "threshold": rule.threshold,
+                            "at": rule.at,
+                            "primary": rule.primary,
+                            "successes": won,
+                        }
+                        for rule, won in zip(progress.criteria, arm.successes, strict=True)
+                    ],
+                },
+            }
+            for arm in progress.arms
+        ],
+        "eta_s": eta_s(progress, datetime.now(UTC)),
+    }
+
+
+def eta_s(progress: Progress, now: datetime) -> float | None:
+    """Seconds to the end at the mean pace so far; None before the first trial has ended.
+
+    Trials of one budget end together, so the estimate moves in steps of a pack.
+    """
+    if progress.state != "running" or progress.started_at is None or progress.ended == 0:
+        return None
+    elapsed = (now - progress.started_at).total_seconds()
+    return round(elapsed / progress.ended * (progress.trials - progress.ended), 1)
+
+
+def trial_json(view: TrialView, *, with_traceback: bool = False) -> dict[str, Any]:
+    """A trial."""
+    body = {
+        "id": view.id,
+        "sweep": view.sweep,
+        "arm": view.arm,
+        "setting": dict(view.setting),
+        "cell": view.cell,
+        "seed": view.seed,
+        "cohort": view.cohort,
+        "state": view.state,
+        "attempt": view.attempt,
+        "steps": view.steps,
+        "metrics": {name: vars(m) for name, m in view.metrics.items()},
+        "successes": {str(k): won for k, won in view.successes.items()},
+        "fingerprint": view.fingerprint,
+        "numerics": view.numerics,
+        "worker": view.worker,
+        "claimed_at": moment(view.claimed_at),
+        "ended_at": moment(view.ended_at),
+        "error": view.error,
+    }
+    if with_traceback:
+        body["traceback"] = view.traceback
+    return body

@@ -1,0 +1,67 @@
+"""The service's own options, read from SEEDBED_* variables in this one place, then frozen."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Configuration(BaseSettings):
+    """Every option, its default and its meaning; docs/configuration.md lists the same."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SEEDBED_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    state_folder: Annotated[Path, Field(description="where SQLite lies; made for its owner only")] = (
+        Path(".seedbed")
+    )
+    database_url: Annotated[
+        str,
+        Field(description="SQLite in the state folder unless given; or postgresql+psycopg://..."),
+    ] = ""
+    host: Annotated[str, Field(description="address to bind; loopback only until keys exist")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, Field(ge=0, le=65535, description="port to bind; 0 takes a free one")] = (
+        8321
+    )
+    workers: Annotated[int, Field(ge=1, le=1024, description="Ray workers; one a core")] = Field(
+        default_factory=lambda: os.cpu_count() or 1
+    )
+    pack_lanes: Annotated[int, Field(ge=1, le=65536, description="most lanes of a pack")] = 64
+    slice_s: Annotated[
+        float, Field(gt=0, le=600, description="a worker reports at the boundary after so long")
+    ] = 1.0
+    max_attempts: Annotated[
+        int, Field(ge=1, le=20, description="a trial that raises so often is errored")
+    ] = 3
+    redis_url: Annotated[str | None, Field(description="not built yet: refused when set")] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.host not in LOOPBACK:
+            raise ValueError(
+                f"host {self.host!r} would let others in; until API keys exist the service binds "
+                f"loopback only ({', '.join(LOOPBACK)}); unset SEEDBED_HOST, and reach it from "
+                "elsewhere through an SSH tunnel"
+            )
+        if self.redis_url is not None:
+            raise ValueError(
+                "SEEDBED_REDIS_URL is set, but the Redis bus is not built yet; unset it: one "
+                "service needs no Redis"
+            )
+        if not self.database_url:
+            file = self.state_folder.absolute() / "seedbed.db"
+            object.__setattr__(self, "database_url", f"sqlite:///{file}")
+        elif not self.database_url.startswith(("sqlite:///", "postgresql+psycopg://")):
+            scheme = self.database_url.partition(":")[0]
+            raise ValueError(
+                f"SEEDBED_DATABASE_URL is of scheme {scheme!r}; the store runs on SQLite and "
+                "PostgreSQL; use sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
+            )
+        return self

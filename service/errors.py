@@ -1,0 +1,58 @@
+"""Errors as problem+json (RFC 9457): what happened, why, and what to do."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from service.spec.problems import Problem
+
+MEDIA_TYPE = "application/problem+json"
+
+TITLES = {
+    400: "Bad request",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Too large",
+    415: "Unsupported media type",
+    422: "The request breaks a rule",
+    500: "The service failed",
+    501: "Not built yet",
+    503: "Not available now",
+    507: "Not enough disk",
+}
+
+
+class ProblemError(Exception):
+    """A request that is refused, with its HTTP status."""
+
+    def __init__(
+        self, status: int, detail: str, cure: str, errors: Sequence[Problem] = ()
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.cure = cure
+        self.errors = errors
+
+
+def problem(
+    status: int, detail: str, cure: str, errors: Sequence[Problem] = ()
+) -> dict[str, Any]:
+    """The body of a problem."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+        "cure": cure,
+    }
+    if errors:
+        body["errors"] = [vars(e) for e in errors]
+    return body
+
+
+def encoded(status: int, detail: str, cure: str) -> bytes:
+    """The body of a problem as bytes, for those who answer before a route is found."""
+    return json.dumps(problem(status, detail, cure)).encode()

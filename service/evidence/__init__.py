@@ -1,0 +1,1 @@
+"""Statistics of success rates and of pairs; pure functions of counts."""

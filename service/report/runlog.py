@@ -1,0 +1,24 @@
+"""The run log: what the findings must not depend on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from service.store.evidence import run_facts
+from service.store.sweeps import show
+
+
+def run_log(session: Session, sweep: str) -> Mapping[str, Any]:
+    """Id, times, attempts, workers and numerics classes."""
+    view = show(session, sweep)
+    end, start = view.ended_at, view.started_at
+    return {
+        "sweep": view.id,
+        "state": view.state,
+        "created_at": view.created_at.isoformat(),
+        "started_at": start.isoformat() if start else None,
+        "ended_at": end.isoformat() if end else None,
+        "seconds": (end - start).total_seconds() if start and end else None,
+        **run_facts(session, sweep),
+    }
