@@ -184,7 +184,7 @@ def _assignments(
             select(settings.c.index, settings.c.hash).where(
                 settings.c.sweep == sweep["id"], settings.c.index.in_(numbers)
             )
-        ).tuples().all()
+        ).all()
     )
     return [
         Assignment(

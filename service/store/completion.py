@@ -59,10 +59,10 @@ def complete(
     accepted: set[Pair] = set()
     ended: list[str] = []
     for sweep in sweeps_of(session, pairs) if pairs else ():
-        lock(session, sweep)
+        cancelling = lock(session, sweep)["state"] == "cancelling"
         rows = _end(session, sweep, outcomes, now)
         _write_outcomes(session, sweep, outcomes, rows, numerics_id)
-        failed = _fail(session, sweep, failures, max_attempts, now)
+        failed = _fail(session, sweep, failures, max_attempts, now, cancelling=cancelling)
         accepted |= rows.keys() | failed
         settle(session, sweep)
         if end_if_done(session, sweep, now):
@@ -184,9 +184,18 @@ def succeeded(outcome: Outcome, rule: Any) -> bool:
 
 
 def _fail(
-    session: Session, sweep: str, failures: Sequence[Failure], most: int, now: datetime
+    session: Session,
+    sweep: str,
+    failures: Sequence[Failure],
+    most: int,
+    now: datetime,
+    *,
+    cancelling: bool,
 ) -> set[Pair]:
-    """Puts failed attempts back, or ends their trials as errored once there were too many."""
+    """Puts failed attempts back, or ends their trials as errored once there were too many.
+
+    In a sweep that is being cancelled nothing is tried again.
+    """
     words = {(f.trial, f.attempt): f for f in failures}
     spent = [p for p in words if p[1] >= most]
     again = [p for p in words if p[1] < most]
@@ -194,10 +203,14 @@ def _fail(
         session, sweep, spent, {"state": "errored", "ended_at": now, "error": "", "traceback": ""}
     )
     _count(session, sweep, errored, "errored")
-    waiting = _swap(session, sweep, again, {"state": "waiting"})
-    count_running(session, sweep, Counter(r.arm for r in waiting.values()), -1)
-    count_waiting(session, sweep, Counter(r.structure for r in waiting.values()), 1)
-    moved = errored.keys() | waiting.keys()
+    if cancelling:
+        back = _swap(session, sweep, again, {"state": "cancelled", "ended_at": now})
+        _count(session, sweep, back, "cancelled")
+    else:
+        back = _swap(session, sweep, again, {"state": "waiting"})
+        count_running(session, sweep, Counter(r.arm for r in back.values()), -1)
+        count_waiting(session, sweep, Counter(r.structure for r in back.values()), 1)
+    moved = errored.keys() | back.keys()
     if moved:
         statement = (
             update(trials)

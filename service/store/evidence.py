@@ -67,7 +67,7 @@ def pair_table(session: Session, sweep: str, criterion: int, arm_a: int, arm_b: 
         select(a.c.verdict, b.c.verdict, func.count())
         .join(b, (a.c.setting == b.c.setting) & (a.c.seed == b.c.seed))
         .group_by(a.c.verdict, b.c.verdict)
-    ).tuples()
+    )
     n = {(x, y): count for x, y, count in rows}
     return PairTable(
         both=n.get((1, 1), 0),
@@ -138,13 +138,13 @@ def run_facts(session: Session, sweep: str) -> Mapping[str, Any]:
         .where(here, trials.c.worker.is_not(None))
         .group_by(trials.c.worker)
         .order_by(trials.c.worker)
-    ).tuples()
+    )
     classes = session.execute(
         select(numerics_classes.c.id, numerics_classes.c.content)
         .join(sweep_classes, sweep_classes.c.class_id == numerics_classes.c.id)
         .where(sweep_classes.c.sweep == sweep)
         .order_by(sweep_classes.c.rank)
-    ).tuples()
+    )
     return {
         "trials_claimed": rows,
         "trials_tried_again": int(retried or 0),

@@ -38,6 +38,10 @@ OPEN_SWEEPS = ("waiting", "running")
 ENDED_SWEEPS = ("finished", "cancelled")
 
 
+# quoted, since `left` is a word of SQL
+_COUNTED = " + ".join(f'"{name}"' for name in ("running", *END_STATES)) + " <= trials"
+
+
 def _in(column: str, values: tuple[str, ...]) -> str:
     return f"{column} IN ({', '.join(repr(v) for v in values)})"
 
@@ -113,7 +117,7 @@ arms = Table(
     *(_counter(f"settled_{state}") for state in END_STATES),
     UniqueConstraint("sweep", "name"),
     CheckConstraint("running >= 0", "running"),
-    CheckConstraint(f"running + {' + '.join(END_STATES)} <= trials", "counted"),
+    CheckConstraint(_COUNTED, "counted"),
 )
 
 settings = Table(
