@@ -1,0 +1,1 @@
+"""The science: experiments, update rules, streams; it knows no Ray, SQL or HTTP."""

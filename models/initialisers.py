@@ -1,4 +1,4 @@
-"""Initial weights: standard normal draws, scaled; so arms that differ in the scale share the draws."""
+"""Scales of initial weights, which multiply standard normal draws that arms share."""
 
 import math
 
@@ -9,7 +9,7 @@ def he_std(fan_in: int) -> float:
 
 
 def sussillo_abbott_std(fan_in: int) -> float:
-    """g / sqrt(N) with g = sqrt(2) exp(1.2 / (max(N, 6) - 2.4)): the random-walk init for ReLU.
+    """G / sqrt(N) with g = sqrt(2) exp(1.2 / (max(N, 6) - 2.4)): the random-walk init for ReLU.
 
     Sussillo & Abbott 2014, arXiv 1412.6558; the formula as PAPER states it (from memory).
     """

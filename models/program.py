@@ -7,7 +7,7 @@ alone, in any pack and beside any neighbours.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -113,6 +113,6 @@ class Program(Protocol[B]):
 class ProgramClass(Protocol):
     """What `Experiment.program` names."""
 
-    def __call__(
-        self, settings: Settings, segment: int, device: torch.device
-    ) -> Program[object]: ...
+    def __call__(self, settings: Settings, segment: int, device: torch.device) -> Program[Any]:
+        """A program for one structure."""
+        ...

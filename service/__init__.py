@@ -1,0 +1,1 @@
+"""The controller: API, store, dispatcher, reports, dashboard, command; it never imports torch."""

@@ -29,9 +29,7 @@ class ServiceError(Exception):
 
     def __str__(self) -> str:
         lines = [f"{self.title}: {self.detail}"]
-        lines += [
-            f"  {e['field']} = {e['value']}: {e['rule']}; {e['cure']}" for e in self.errors
-        ]
+        lines += [f"  {e['field']} = {e['value']}: {e['rule']}; {e['cure']}" for e in self.errors]
         return "\n".join([*lines, f"What to do: {self.cure}"])
 
 

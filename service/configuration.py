@@ -17,9 +17,9 @@ class Configuration(BaseSettings):
         env_prefix="SEEDBED_", frozen=True, extra="ignore", env_ignore_empty=True
     )
 
-    state_folder: Annotated[Path, Field(description="where SQLite lies; made for its owner only")] = (
-        Path(".seedbed")
-    )
+    state_folder: Annotated[
+        Path, Field(description="where SQLite lies; made for its owner only")
+    ] = Path(".seedbed")
     database_url: Annotated[
         str,
         Field(description="SQLite in the state folder unless given; or postgresql+psycopg://..."),

@@ -60,9 +60,7 @@ def serve(configuration: Configuration) -> None:
         upgrade(engine)
         sessions = session_factory(engine)
         pool = Pool(configuration.workers)
-        rules = Rules(
-            configuration.pack_lanes, configuration.slice_s, configuration.max_attempts
-        )
+        rules = Rules(configuration.pack_lanes, configuration.slice_s, configuration.max_attempts)
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         dispatcher = Dispatcher(sessions, pool, rules, holder)
         app = create_app(
@@ -130,7 +128,7 @@ def ownership(database_url: str) -> contextlib.AbstractContextManager[object]:
 def handlers(stop: threading.Event) -> Iterator[None]:
     """SIGINT and SIGTERM ask for a clean stop; a second one is answered the usual way."""
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def ask(number: int, _frame: FrameType | None) -> None:
         stop.set()
         signal.signal(number, signal.SIG_DFL)
 

@@ -27,9 +27,7 @@ TITLES = {
 class ProblemError(Exception):
     """A request that is refused, with its HTTP status."""
 
-    def __init__(
-        self, status: int, detail: str, cure: str, errors: Sequence[Problem] = ()
-    ) -> None:
+    def __init__(self, status: int, detail: str, cure: str, errors: Sequence[Problem] = ()) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
@@ -37,9 +35,7 @@ class ProblemError(Exception):
         self.errors = errors
 
 
-def problem(
-    status: int, detail: str, cure: str, errors: Sequence[Problem] = ()
-) -> dict[str, Any]:
+def problem(status: int, detail: str, cure: str, errors: Sequence[Problem] = ()) -> dict[str, Any]:
     """The body of a problem."""
     body: dict[str, Any] = {
         "type": "about:blank",

@@ -104,7 +104,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a position of a structure's queue lies: a cell (by its place in the queue) and a seed."""
+    """Where a position of a queue lies: a cell (by its place in the queue) and a seed."""
 
     cohort: int
     cell: int

@@ -1,11 +1,6 @@
 """The Ray actor around a trainer; it imports torch only where it runs, never in the controller."""
 
-from typing import TYPE_CHECKING
-
 from workers.messages import Order, Return, WorkerDescription
-
-if TYPE_CHECKING:
-    from workers.trainer import Trainer
 
 
 class Worker:

@@ -85,7 +85,9 @@ def fingerprint(params: Rows) -> str:
     for name in sorted(params):
         row = params[name].detach().cpu().contiguous()
         digest.update(f"{name} {tuple(row.shape)} {row.dtype}\n".encode())
-        digest.update(row.view(torch.uint8).numpy().tobytes() if row.ndim else row.numpy().tobytes())
+        digest.update(
+            row.view(torch.uint8).numpy().tobytes() if row.ndim else row.numpy().tobytes()
+        )
     return digest.hexdigest()
 
 

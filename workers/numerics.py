@@ -23,9 +23,9 @@ def settle() -> None:
     layer would otherwise slow the CPU down a hundredfold, and by amounts that vary by lane).
     """
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)  # noqa: FBT003 - torch's own signature
+    torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.set_flush_denormal(True)  # noqa: FBT003 - torch's own signature
+    torch.set_flush_denormal(True)
 
 
 def code_version() -> str:

@@ -8,6 +8,7 @@ evaluated only at boundaries, and a trial's numbers do not depend on where or be
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -97,9 +98,7 @@ class Pack:
         ended = Ended([], [], self.spec.segment * len(self.lanes))
         staying: list[Lane] = []
         for level, lanes in self._levels():
-            done, failures = self._isolate(
-                lanes, lambda group, level=level: self._segment(group, level), _assignment
-            )
+            done, failures = self._isolate(lanes, partial(self._segment, level=level), _assignment)
             ended.failures += failures
             for trained in done:
                 self._boundary(trained, staying, ended)
@@ -210,7 +209,7 @@ class Pack:
                 step = Step(index, norm)
                 updates, new = update.update(grads, optimiser, params, prepared, step)
                 for name, leaf in params.items():
-                    leaf += updates[name]
+                    leaf.add_(updates[name])
                 optimiser.update(new)
                 total = total + stats.detach()
         for leaf in leaves:  # a parameter that was ever non-finite is so still: updates only add
@@ -245,7 +244,9 @@ class Pack:
         if spec.expensive == "every":
             dear = due
         else:
-            ends = [self._leaves(m) or ln.step >= spec.steps for ln, m in zip(due, metrics, strict=True)]
+            ends = [
+                self._leaves(m) or ln.step >= spec.steps for ln, m in zip(due, metrics, strict=True)
+            ]
             dear = [ln for ln, end in zip(due, ends, strict=True) if end]
         if dear and any(m.tier == "expensive" for m in self.metrics):
             found = dict(zip(map(id, dear), self._measure(dear, "expensive"), strict=True))

@@ -1,5 +1,6 @@
 """The pool of Ray actors: starts them, calls them one at a time, and says which were lost."""
 
+import logging
 import os
 import secrets
 import shutil
@@ -70,7 +71,7 @@ class Pool:
             _temp_dir=self._folder,
             object_store_memory=100 * 2**20,
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
         )
 
     def spawn(self) -> str:

@@ -1,0 +1,1 @@
+"""Very deep fully connected networks on MNIST digits."""

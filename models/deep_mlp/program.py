@@ -114,7 +114,7 @@ class DeepMlp:
         return torch.baddbmm(params[f"b{last:02d}"], hidden, params[f"w{last:02d}"])
 
     def _dropout(self, batches: DigitBatches) -> Tensor | None:
-        """(depth, R, B, width) factors, exactly 1 for lanes that drop nothing; None if none does."""
+        """(depth, R, B, width) factors, 1 for lanes that drop nothing; None if none does."""
         if all(g is None for g in batches.generators):
             return None
         s = self.settings
@@ -137,7 +137,9 @@ class DeepMlp:
         right: list[Tensor] = []
         losses: list[Tensor] = []
         for images, labels in zip(
-            self.test_images.split(_TEST_CHUNK), self.test_labels.split(_TEST_CHUNK), strict=True
+            torch.split(self.test_images, _TEST_CHUNK),
+            torch.split(self.test_labels, _TEST_CHUNK),
+            strict=True,
         ):
             hidden = images.expand(len(lanes), -1, -1)
             for layer in range(self.settings.depth):

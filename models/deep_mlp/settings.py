@@ -32,7 +32,7 @@ class DeepMlpSettings(UpdateSettings):
     )
 
 
-def metrics(settings: DeepMlpSettings) -> tuple[Metric, ...]:
+def metrics(_settings: DeepMlpSettings) -> tuple[Metric, ...]:
     """Accuracy and loss on the fixed 1,000 test digits: a claim about this test set."""
     return (
         Metric("test_accuracy", "higher", 0.0, 1.0, "cheap", "fraction of test digits correct"),

@@ -81,7 +81,7 @@ def tape(task: Task, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
     Input: digits of a, the operator, digits of b. Target: the answer's digits, then padding.
     """
-    n, bits = a.shape
+    n = len(a)
     operator = np.full((n, 1), OPERATOR, np.uint8)
     source = np.concatenate([a + ZERO, operator, b + ZERO], axis=1).astype(np.uint8)
     answer = result(task, a, b)
@@ -98,7 +98,8 @@ def answer_digits(task: Task, bits: int) -> int:
 def _value_hash(digits: np.ndarray) -> np.ndarray:
     """(n,) uint64: the XOR of a fixed random word for each 1, so leading zeros do not count."""
     words = _WORDS[: digits.shape[1]]
-    return np.bitwise_xor.reduce(np.where(digits != 0, words, np.uint64(0)), axis=1)
+    found: np.ndarray = np.bitwise_xor.reduce(np.where(digits != 0, words, np.uint64(0)), axis=1)
+    return found
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
@@ -106,7 +107,8 @@ def _mix(x: np.ndarray) -> np.ndarray:
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    mixed: np.ndarray = x ^ (x >> np.uint64(31))
+    return mixed
 
 
 _WORDS = np.random.SeedSequence(20151121).generate_state(MAX_BITS, np.uint64)

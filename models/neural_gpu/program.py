@@ -57,12 +57,17 @@ class NeuralGpu:
     def init(self, lanes: Lanes) -> tuple[Leaves, Leaves]:
         """Uniform unit scaling, U(-a, a) with a = 1.8 init_weight sqrt(3 / fan_in); zero biases."""
         s, m = self.settings, self.settings.maps
-        shapes: dict[str, tuple[int, ...]] = {"input.w": (m, m), "output.w": (m, arithmetic.SYMBOLS)}
+        shapes: dict[str, tuple[int, ...]] = {
+            "input.w": (m, m),
+            "output.w": (m, arithmetic.SYMBOLS),
+        }
         for layer in range(s.layers):
             shapes |= {f"cgru{layer}.{k}.w": (3, 3, m, m) for k in ("update", "reset", "candidate")}
         generators = lanes.once("init")
         scale = lanes.value("init_weight")
-        params = {"embedding": self._uniform(generators, (arithmetic.SYMBOLS, m)) * _EMBEDDING_RANGE}
+        params = {
+            "embedding": self._uniform(generators, (arithmetic.SYMBOLS, m)) * _EMBEDDING_RANGE
+        }
         for name, shape in sorted(shapes.items()):
             bound = _UNIT_SCALING * math.sqrt(3.0 / math.prod(shape[:-1]))
             draws = self._uniform(generators, shape)
@@ -169,7 +174,7 @@ class NeuralGpu:
         return state | {"level": state["level"] + ready.long()}
 
     def evaluate(self, params: Leaves, lanes: Lanes, tier: Tier) -> dict[str, Tensor]:
-        """Errors on held-out pairs; each length has its own evaluation stream, kept for the trial."""
+        """Errors on held-out pairs; each length has one evaluation stream for the whole trial."""
         s = self.settings
         found: dict[str, Tensor] = {}
         for bits in (s.bits,) if tier == "cheap" else s.lengths_beyond:
@@ -180,7 +185,9 @@ class NeuralGpu:
                 tapes.append(arithmetic.tape(s.task, *pair))
             source = self._symbols(np.stack([t[0] for t in tapes]))
             target = self._symbols(np.stack([t[1] for t in tapes]))
-            logits = [self._logits(params, part, None) for part in source.split(_EVAL_CHUNK, 1)]
+            logits = [
+                self._logits(params, part, None) for part in torch.split(source, _EVAL_CHUNK, 1)
+            ]
             digit, sequence = errors(torch.cat(logits, 1), target)
             found |= {f"digit_error@{bits}": digit, f"sequence_error@{bits}": sequence}
         return found

@@ -12,6 +12,9 @@ from pydantic import Field, model_validator
 from models.experiment import Experiment, Metric, Tier, per_lane, shared
 from models.updates.settings import UpdateSettings
 
+#: the longest operand that is evaluated, in digits
+LONGEST = 4000
+
 
 class NeuralGpuSettings(UpdateSettings):
     """Hyper-parameters of `neural_gpu`."""
@@ -62,10 +65,10 @@ class NeuralGpuSettings(UpdateSettings):
             )
         if self.beyond is not None:
             for length in self.beyond:
-                if not self.bits < length <= 4000:
+                if not self.bits < length <= LONGEST:
                     raise ValueError(
                         f"beyond holds {length}; it lists lengths above bits {self.bits} and up "
-                        "to 4000; bits itself is always evaluated"
+                        "to {LONGEST}; bits itself is always evaluated"
                     )
             if len(set(self.beyond)) != len(self.beyond):
                 raise ValueError(f"beyond {list(self.beyond)} names a length twice; drop one")

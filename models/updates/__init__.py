@@ -1,0 +1,1 @@
+"""Lane-wise update rules: clip, add noise, optimise."""

@@ -22,7 +22,7 @@ def clip_by_global_norm(name: str = "clip_norm") -> Transformation:
     ) -> tuple[Leaves, Leaves]:
         scale = torch.clamp(limit / step.grad_norm, max=1.0)  # (R,); 0 / 0 cannot be: limit > 0
         for leaf in updates.values():
-            leaf *= scale.view(-1, *[1] * (leaf.ndim - 1))
+            leaf.mul_(scale.view(-1, *[1] * (leaf.ndim - 1)))
         return updates, state
 
     return Transformation(lambda _: {}, lambda lanes: lanes.value(name), update)

@@ -70,11 +70,13 @@ def add_noise(eta: str = "noise_eta", gamma: str = "noise_gamma") -> Transformat
         std = noise.std[step.index]  # (R,)
         drawn = noise.buffer.to(std.device)
         everyone = len(noise.rows) == len(noise.noisy)
-        for name, part in zip(names, drawn.split(sizes, dim=1), strict=True):
+        for name, part in zip(names, torch.split(drawn, sizes, dim=1), strict=True):
             leaf = updates[name]
             shape = (-1, *[1] * (leaf.ndim - 1))
             noised = leaf + part.reshape(leaf.shape) * std.view(shape)
-            updates[name] = noised if everyone else torch.where(noise.noisy.view(shape), noised, leaf)
+            updates[name] = (
+                noised if everyone else torch.where(noise.noisy.view(shape), noised, leaf)
+            )
         return updates, state
 
     return Transformation(lambda _: {}, prepare, update)

@@ -7,7 +7,7 @@ from models.updates.chain import Leaves, Step, Transformation
 
 
 def sgd(rate: str = "learning_rate", momentum: str = "momentum") -> Transformation:
-    """v <- momentum v + g; the update is -rate v, as torch.optim.SGD without dampening.
+    """V <- momentum v + g; the update is -rate v, as torch.optim.SGD without dampening.
 
     Args:
         rate: per-lane hyper-parameter of the step size.

@@ -11,9 +11,14 @@ MOST_BYTES = 1 << 20
 MOST_DEPTH = 16
 _NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 _HEADERS = [
-    (b"content-security-policy", b"default-src 'none'; style-src 'self'; script-src 'self'; "
-     b"connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; "
-     b"frame-ancestors 'none'"),
+    (
+        b"content-security-policy",
+        (
+            b"default-src 'none'; style-src 'self'; script-src 'self'; "
+            b"connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; "
+            b"frame-ancestors 'none'"
+        ),
+    ),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
@@ -52,7 +57,9 @@ class Safety:
             await send(message)
 
         try:
-            headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+            headers = {
+                k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]
+            }
             judge_source(headers)
             body = await read_body(receive, headers)
             if scope["method"] in ("POST", "PUT", "PATCH", "DELETE") and body:
@@ -80,13 +87,18 @@ def judge_source(headers: dict[str, str]) -> None:
     """
     host = headers.get("host", "")
     if _name(f"//{host}") not in _NAMES:
-        raise Refusal(403, f"the Host header is {host!r}; the service answers to its loopback "
-                      "names only", "use http://127.0.0.1 or http://localhost")
+        raise Refusal(
+            403,
+            f"the Host header is {host!r}; the service answers to its loopback names only",
+            "use http://127.0.0.1 or http://localhost",
+        )
     origin = headers.get("origin")
-    if origin is not None and (_name(origin) not in _NAMES
-                               or urlsplit(origin).netloc != host):
-        raise Refusal(403, f"the Origin header is {origin!r}; pages of other sites may not call "
-                      "the service", "use the service's own pages, or send no Origin")
+    if origin is not None and (_name(origin) not in _NAMES or urlsplit(origin).netloc != host):
+        raise Refusal(
+            403,
+            f"the Origin header is {origin!r}; pages of other sites may not call the service",
+            "use the service's own pages, or send no Origin",
+        )
 
 
 def _name(url: str) -> str | None:
@@ -102,8 +114,11 @@ async def read_body(receive: Receive, headers: dict[str, str]) -> bytes:
     Raises:
         Refusal: 413 when it is too long.
     """
-    too_long = Refusal(413, f"the body is longer than {MOST_BYTES:,} bytes, the most a request "
-                       "may hold", "send a smaller spec; a grid is written as lists, not as cells")
+    too_long = Refusal(
+        413,
+        f"the body is longer than {MOST_BYTES:,} bytes, the most a request may hold",
+        "send a smaller spec; a grid is written as lists, not as cells",
+    )
     declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > MOST_BYTES:
         raise too_long
@@ -130,11 +145,17 @@ def judge_body(headers: dict[str, str], body: bytes) -> None:
     """
     media = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media != "application/json":
-        raise Refusal(415, f"the body is of type {media or 'unknown'!r}; bodies are JSON",
-                      "send Content-Type: application/json")
+        raise Refusal(
+            415,
+            f"the body is of type {media or 'unknown'!r}; bodies are JSON",
+            "send Content-Type: application/json",
+        )
     if depth(body) > MOST_DEPTH:
-        raise Refusal(422, f"the body is nested deeper than {MOST_DEPTH} levels",
-                      "flatten it; no spec needs more")
+        raise Refusal(
+            422,
+            f"the body is nested deeper than {MOST_DEPTH} levels",
+            "flatten it; no spec needs more",
+        )
 
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)

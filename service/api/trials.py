@@ -22,7 +22,9 @@ def page(
     cell: int | None = None,
     end_state: EndState | None = None,
     success: bool | None = None,
-    criterion: Annotated[int | None, Query(ge=0, description="which criterion success is of")] = None,
+    criterion: Annotated[
+        int | None, Query(ge=0, description="which criterion success is of")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: int | None = None,
 ) -> dict[str, Any]:
@@ -30,12 +32,19 @@ def page(
     sweeps.show(session, sweep)
     if (success is None) != (criterion is None):
         raise ProblemError(
-            422, "success and criterion filter together: success is of one criterion",
+            422,
+            "success and criterion filter together: success is of one criterion",
             "give both, e.g. success=true&criterion=0",
         )
     judged = (criterion, success) if criterion is not None and success is not None else None
     found = trials.page(
-        session, sweep, after=after, limit=limit + 1, arm=arm, cell=cell, end_state=end_state,
+        session,
+        sweep,
+        after=after,
+        limit=limit + 1,
+        arm=arm,
+        cell=cell,
+        end_state=end_state,
         success=judged,
     )
     following = found[limit - 1].id if len(found) > limit else None

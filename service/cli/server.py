@@ -27,7 +27,11 @@ def configure(**given: Any) -> "Configuration":
         return Configuration(**{k: v for k, v in given.items() if v is not None})
     except ValidationError as error:
         lines = [
-            ": ".join(p for p in (".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")) if p)
+            ": ".join(
+                p
+                for p in (".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, "))
+                if p
+            )
             for e in error.errors()
         ]
         raise ConfigurationError("the configuration breaks a rule: " + "; ".join(lines)) from error

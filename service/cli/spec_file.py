@@ -20,7 +20,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Refuses aliases: a small file could stand for a huge one."""
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
             raise SpecFileError(
                 f"line {event.start_mark.line + 1} uses the alias *{event.anchor}; aliases are "
                 "refused, since a small file could stand for a huge one; write the value out"
@@ -68,7 +68,8 @@ def _text(path: str) -> str:
         size = file.stat().st_size
         if size > MOST_BYTES:
             raise SpecFileError(
-                f"{path} has {size:,} bytes; a spec has at most {MOST_BYTES:,}; write grids as lists"
+                f"{path} has {size:,} bytes; a spec has at most {MOST_BYTES:,}; "
+                "write grids as lists"
             )
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

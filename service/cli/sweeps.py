@@ -30,7 +30,9 @@ def _console() -> "Console":
 
 
 def submit(
-    file: Annotated[str, typer.Argument(help="a spec in YAML or JSON; - reads from standard input")] = "",
+    file: Annotated[
+        str, typer.Argument(help="a spec in YAML or JSON; - reads from standard input")
+    ] = "",
     preset: Annotated[str, typer.Option(help="submit a ready sweep instead of a file")] = "",
     seeds: Annotated[int, typer.Option(help="override the spec's seeds", min=0)] = 0,
     root: Annotated[str, typer.Option(help="override the spec's root; `draw` draws one")] = "",
@@ -60,7 +62,8 @@ def submit(
         sweep = client.submit(spec)
         console.print(
             f"{sweep['id']}  {sweep['trials']:,} trials, root {sweep['spec']['root']}\n"
-            f"{url}/sweeps/{sweep['id']}", highlight=False,
+            f"{url}/sweeps/{sweep['id']}",
+            highlight=False,
         )
     if watch_it:
         watch(sweep["id"], url)
@@ -119,7 +122,9 @@ def listing(url: Url = HERE) -> None:
             ended = f"{s['progress']['ended']} of {s['trials']}"
             created = s["created_at"][:16].replace("T", " ")
             table.add_row(s["id"], s["name"], s["experiment"], s["state"], ended, created)
-    _console().print(table if table.row_count else "no sweep yet; `seedbed presets` lists ready ones")
+    _console().print(
+        table if table.row_count else "no sweep yet; `seedbed presets` lists ready ones"
+    )
 
 
 def show(sweep: Sweep, url: Url = HERE) -> None:
@@ -199,11 +204,24 @@ def experiments(
     for h in known[name]["hyper_parameters"]:
         typer.echo(f"{h['name']:18} {h['placement']:9} {h['default']!s:16} {h['doc']}")
     for m in known[name]["metrics"]:
-        typer.echo(f"metric {m['name']:20} {m['better']} is better, {m['tier']}: {m['description']}")
+        typer.echo(
+            f"metric {m['name']:20} {m['better']} is better, {m['tier']}: {m['description']}"
+        )
 
 
 def add(app: typer.Typer) -> None:
     """Adds these commands."""
-    for command in (submit, watch, report, show, pause, resume, cancel, delete, presets, experiments):
+    for command in (
+        submit,
+        watch,
+        report,
+        show,
+        pause,
+        resume,
+        cancel,
+        delete,
+        presets,
+        experiments,
+    ):
         app.command()(command)
     app.command("list")(listing)

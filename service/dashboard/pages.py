@@ -1,4 +1,4 @@
-"""Pages and their fragments; a page reads counters, so it costs the same for any number of trials."""
+"""Pages and their fragments; they read counters, so the number of trials costs nothing."""
 
 from importlib.resources import files
 from typing import Any
@@ -98,7 +98,14 @@ def _one(session: Reading, sweep: str) -> dict[str, Any]:
     findings = None
     if view["state"] in ENDED_SWEEPS:
         report = build(session, sweep)
-        findings = {"hash": report.findings_hash, "criteria": report.findings["criteria"],
-                    "complete": report.findings["plan"]["complete"]}
-    return {"sweep": view, "progress": view["progress"], "findings": findings,
-            "live": view["state"] not in ENDED_SWEEPS}
+        findings = {
+            "hash": report.findings_hash,
+            "criteria": report.findings["criteria"],
+            "complete": report.findings["plan"]["complete"],
+        }
+    return {
+        "sweep": view,
+        "progress": view["progress"],
+        "findings": findings,
+        "live": view["state"] not in ENDED_SWEEPS,
+    }

@@ -268,9 +268,7 @@ class Dispatcher:
         peer.held |= {(a.trial, a.attempt) for a in found}
         return found
 
-    def _send(
-        self, name: str, add: Sequence[Assignment], unwanted: set[tuple[int, int]]
-    ) -> None:
+    def _send(self, name: str, add: Sequence[Assignment], unwanted: set[tuple[int, int]]) -> None:
         peer = self._peers[name]
         if not peer.held or peer.pack is None:
             return

@@ -43,7 +43,7 @@ class Pairs:
         return float(binomtest(self.only_a, discordant, 0.5, alternative=alternative).pvalue)
 
     def correlation(self) -> float | None:
-        """Observed phi between the members of a pair; None where an arm never or always succeeds."""
+        """Observed phi within pairs; None where an arm never or always succeeds."""
         margins = self._margins()
         if margins == 0:
             return None
@@ -71,9 +71,9 @@ class Pairs:
         margins = self._margins()
         phi = 0.0
         if margins:
-            cross = a * d - b * c
+            cross = float(a * d - b * c)
             if cross > 0:
-                cross = max(cross - self.n / 2, 0)
+                cross = max(cross - self.n / 2, 0.0)
             phi = cross / math.sqrt(margins)
         low = math.sqrt(max(0.0, down_a**2 - 2 * phi * down_a * up_b + up_b**2))
         high = math.sqrt(max(0.0, up_a**2 - 2 * phi * up_a * down_b + down_b**2))

@@ -20,7 +20,7 @@ class Rate:
 
     @property
     def value(self) -> float | None:
-        """k / n, or None without trials."""
+        """K / n, or None without trials."""
         return self.k / self.n if self.n else None
 
     def wilson(self) -> tuple[float, float] | None:

@@ -39,8 +39,9 @@ def contrast(
         missing=table.missing,
     )
     flips = bool(
-        limits and pairs.difference and min(limits[0] * pairs.difference,
-                                            limits[1] * pairs.difference) < 0
+        limits
+        and pairs.difference
+        and min(limits[0] * pairs.difference, limits[1] * pairs.difference) < 0
     )
     return {
         "arm": arm.name,

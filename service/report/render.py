@@ -101,16 +101,25 @@ def _setup(f: Mapping[str, Any]) -> str:
 
 def _threshold(c: Mapping[str, Any]) -> str:
     label = " (primary)" if c["primary"] else " (exploratory)"
-    rows = [f"## {_rule(c)}{label}", "", "| arm | successes | rate | 95 % interval (Wilson) |",
-            "|---|---|---|---|"]
+    rows = [
+        f"## {_rule(c)}{label}",
+        "",
+        "| arm | successes | rate | 95 % interval (Wilson) |",
+        "|---|---|---|---|",
+    ]
     for e in c["arms"]:
         ends = e["interval"]
         between = f"{_pct(ends[0])} to {_pct(ends[1])}" if ends else "-"
         rows.append(f"| {e['arm']} | {e['successes']} / {e['n']} | {_pct(e['rate'])} | {between} |")
     if c["contrasts"]:
-        rows += ["", "| contrast | difference (points) | 95 % interval (Newcombe, paired) | "
-                 "exact McNemar | both / only first / only second / neither | phi |",
-                 "|---|---|---|---|---|---|"]
+        rows += [
+            "",
+            (
+                "| contrast | difference (points) | 95 % interval (Newcombe, paired) | "
+                "exact McNemar | both / only first / only second / neither | phi |"
+            ),
+            "|---|---|---|---|---|---|",
+        ]
     for k in c["contrasts"]:
         t, ends = k["table"], k["interval"]
         between = f"{_points(ends[0])} to {_points(ends[1])}" if ends else "-"
@@ -124,9 +133,12 @@ def _threshold(c: Mapping[str, Any]) -> str:
 
 
 def _ends(f: Mapping[str, Any]) -> str:
-    rows = ["## How trials ended, and final values", "",
-            "| arm | finished | left | diverged | errored | metric | mean | lowest | highest |",
-            "|---|---|---|---|---|---|---|---|---|"]
+    rows = [
+        "## How trials ended, and final values",
+        "",
+        "| arm | finished | left | diverged | errored | metric | mean | lowest | highest |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
     for arm in f["arms"]:
         e = arm["end_states"]
         ends = f"{e['finished']} | {e['left']} | {e['diverged']} | {e['errored']}"
@@ -141,22 +153,32 @@ def _ends(f: Mapping[str, Any]) -> str:
 def _cells(c: Mapping[str, Any]) -> str:
     if len(c["cells"]) <= len(c["arms"]):
         return ""
-    rows = [f"## Cells, {_rule(c)}", "", "| arm | setting | successes | rate | 95 % interval |",
-            "|---|---|---|---|---|"]
+    rows = [
+        f"## Cells, {_rule(c)}",
+        "",
+        "| arm | setting | successes | rate | 95 % interval |",
+        "|---|---|---|---|---|",
+    ]
     for e in c["cells"][:_MOST_CELLS]:
         setting = ", ".join(f"{k}={v}" for k, v in e["setting"].items())
         ends = e["interval"]
         between = f"{_pct(ends[0])} to {_pct(ends[1])}" if ends else "-"
-        rows.append(f"| {e['arm']} | {setting} | {e['successes']} / {e['n']} | "
-                    f"{_pct(e['rate'])} | {between} |")
+        rows.append(
+            f"| {e['arm']} | {setting} | {e['successes']} / {e['n']} | "
+            f"{_pct(e['rate'])} | {between} |"
+        )
     if len(c["cells"]) > _MOST_CELLS:
         rows.append(f"\n{len(c['cells']) - _MOST_CELLS} more cells stand in the CSV.")
     return "\n".join(rows)
 
 
 def _notes(f: Mapping[str, Any]) -> str:
-    notes = ["Only the primary contrast is confirmatory; everything else is exploratory and "
-             "unadjusted. Diverged trials are failures."]
+    notes = [
+        (
+            "Only the primary contrast is confirmatory; everything else is exploratory and "
+            "unadjusted. Diverged trials are failures."
+        )
+    ]
     if f["plan"]["cells"] > len(f["spec"]["arms"]):
         notes.append("The pooled test's null is that the arms are equal in every cell.")
     experiment = experiments().get(f["spec"]["experiment"])
@@ -190,17 +212,48 @@ def render_csv(report: Report) -> str:
     keys = list(f["spec"]["grid"])
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["metric", "comparison", "threshold", "primary", "arm", *keys, "successes",
-                     "n", "rate", "low", "high", "finished", "left", "diverged", "errored"])
+    writer.writerow(
+        [
+            "metric",
+            "comparison",
+            "threshold",
+            "primary",
+            "arm",
+            *keys,
+            "successes",
+            "n",
+            "rate",
+            "low",
+            "high",
+            "finished",
+            "left",
+            "diverged",
+            "errored",
+        ]
+    )
     for c in f["criteria"]:
         for e in c["cells"]:
             low, high = e["interval"] or (None, None)
             ends = e["end_states"]
-            writer.writerow([
-                c["metric"], c["comparison"], c["threshold"], int(c["primary"]), _text(e["arm"]),
-                *(_text(e["setting"][k]) for k in keys), e["successes"], e["n"], e["rate"], low,
-                high, ends["finished"], ends["left"], ends["diverged"], ends["errored"],
-            ])
+            writer.writerow(
+                [
+                    c["metric"],
+                    c["comparison"],
+                    c["threshold"],
+                    int(c["primary"]),
+                    _text(e["arm"]),
+                    *(_text(e["setting"][k]) for k in keys),
+                    e["successes"],
+                    e["n"],
+                    e["rate"],
+                    low,
+                    high,
+                    ends["finished"],
+                    ends["left"],
+                    ends["diverged"],
+                    ends["errored"],
+                ]
+            )
     return out.getvalue()
 
 

@@ -21,9 +21,13 @@ def rule_of(shape: Shape) -> tuple[Comparison, float]:
     if success.at_least is not None and success.at_most is None:
         return "at_least", success.at_least
     rule = "exactly one of at_most and at_least says what success is"
-    raise SpecError([
-        Problem("success", shown(success.model_dump(exclude_none=True)), rule, "give one of the two")
-    ])
+    raise SpecError(
+        [
+            Problem(
+                "success", shown(success.model_dump(exclude_none=True)), rule, "give one of the two"
+            )
+        ]
+    )
 
 
 def thresholds(shape: Shape) -> list[float]:
@@ -39,9 +43,9 @@ def thresholds(shape: Shape) -> list[float]:
         raise SpecError([Problem("success.report_at", shown(given), rule, cure)])
     if threshold not in given:
         rule = f"report_at holds the success threshold {threshold}"
-        raise SpecError([
-            Problem("success.report_at", shown(given), rule, f"add {threshold} to it")
-        ])
+        raise SpecError(
+            [Problem("success.report_at", shown(given), rule, f"add {threshold} to it")]
+        )
     return sorted(given, reverse=comparison == "at_least")
 
 

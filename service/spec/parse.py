@@ -37,9 +37,9 @@ def parse(body: object, experiments: Mapping[str, Experiment]) -> Plan:
     experiment = experiments.get(shape.experiment)
     if experiment is None:
         cure = near(shape.experiment, experiments)
-        raise SpecError([
-            Problem("experiment", shown(shape.experiment), "no experiment of this name", cure)
-        ])
+        raise SpecError(
+            [Problem("experiment", shown(shape.experiment), "no experiment of this name", cure)]
+        )
     _sizes(shape)
     _raise(_names(shape, experiment))
     _raise(_values(shape, experiment))
@@ -106,16 +106,16 @@ def _names(shape: Shape, experiment: Experiment) -> list[Problem]:
             if key not in known:
                 rule = f"experiment {experiment.name} has no hyper-parameter {key!r}"
                 problems.append(Problem(f"{place}.{key}", shown(value), rule, near(key, known)))
-    for key, values in shape.grid.items():
+    for key, listed in shape.grid.items():
         if key in shape.fixed:
             rule = "a hyper-parameter is either fixed or in the grid"
-            problems.append(Problem(f"grid.{key}", shown(values), rule, "drop one of the two"))
-        if not values:
+            problems.append(Problem(f"grid.{key}", shown(listed), rule, "drop one of the two"))
+        if not listed:
             rule = "a grid key lists at least one value"
             problems.append(Problem(f"grid.{key}", "[]", rule, "add values or drop the key"))
-        if any(a == b for a, b in itertools.combinations(values[:1000], 2)):
+        if any(a == b for a, b in itertools.combinations(listed[:1000], 2)):
             rule = "a grid key lists each value once"
-            problems.append(Problem(f"grid.{key}", shown(values), rule, "drop the repetition"))
+            problems.append(Problem(f"grid.{key}", shown(listed), rule, "drop the repetition"))
     for arm, overrides in shape.arms.items():
         for key in overrides.keys() & shape.grid.keys():
             rule = "an arm may not override a grid key: its cells would not differ in it"
@@ -225,7 +225,7 @@ class _Builder:
         steps = shape.budget.steps
         if steps % segment:
             below = steps // segment * segment
-            rule = f"{experiment.name} trains in segments of {segment} steps; a budget is whole segments"
+            rule = f"a budget is whole segments of {segment} steps"
             cure = f"use {below or segment} or {below + segment}"
             self._note(Problem("budget.steps", str(steps), rule, cure))
         leave, problems = leave_rule(shape, experiment.metrics(settings))

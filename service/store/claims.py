@@ -1,4 +1,4 @@
-"""Claims: trials get their rows when a worker takes them, in cohort order, under a fencing token."""
+"""Claims: trials get their rows when a worker takes them, in cohort order and fenced."""
 
 import hashlib
 import json
@@ -62,7 +62,7 @@ def queues(session: Session) -> list[Queue]:
         .order_by(sweeps.c.id, structures.c.index)
     )
     found = []
-    for r in session.execute(query).mappings():
+    for r in map(dict, session.execute(query).mappings()):
         count = r["waiting"] + max(0, _limit(r) - r["position"])
         if count:
             pack = pack_of(r["pack"])
@@ -83,9 +83,13 @@ def claim(
     held = lock(session, sweep)
     if held["state"] not in OPEN_SWEEPS or limit <= 0:
         return []
-    row = session.execute(
-        select(structures).where(structures.c.sweep == sweep, structures.c.index == structure)
-    ).mappings().one()
+    row = (
+        session.execute(
+            select(structures).where(structures.c.sweep == sweep, structures.c.index == structure)
+        )
+        .mappings()
+        .one()
+    )
     again = _retry(session, sweep, structure, limit, worker, now)
     cursor = dict(row) | {"settled_cohorts": held["settled_cohorts"], "cohort": held["cohort"]}
     fresh = min(limit - len(again), _limit(cursor) - row["position"])
@@ -100,7 +104,7 @@ def claim(
         .where(sweeps.c.id == sweep)
         .values(state="running", started_at=held["started_at"] or now)
     )
-    return _assignments(session, held, taken)
+    return _assignments(session, dict(held), taken)
 
 
 def _retry(
@@ -218,7 +222,9 @@ def hand_back(session: Session, pairs: Sequence[Pair], *, now: datetime) -> int:
         spent = trials.c.attempt >= MOST_ATTEMPTS
         why = f"its worker was lost in each of {MOST_ATTEMPTS} attempts"
         if cancelling:
-            changes = [(mine, {"state": "cancelled", "ended_at": now})]
+            changes: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+                (mine, {"state": "cancelled", "ended_at": now})
+            ]
         else:
             errored = {"state": "errored", "ended_at": now, "error": why}
             changes = [((*mine, spent), errored), ((*mine, ~spent), {"state": "waiting"})]
@@ -245,9 +251,7 @@ def release_all(session: Session, *, now: datetime) -> int:
     """Hands back every running trial: what an earlier dispatcher held."""
     query = select(trials.c.id, trials.c.attempt).where(trials.c.state == "running")
     pairs = [(r.id, r.attempt) for r in session.execute(query)]
-    return sum(
-        hand_back(session, pairs[i : i + 5000], now=now) for i in range(0, len(pairs), 5000)
-    )
+    return sum(hand_back(session, pairs[i : i + 5000], now=now) for i in range(0, len(pairs), 5000))
 
 
 def sweeps_of(session: Session, pairs: Sequence[Pair]) -> list[str]:
@@ -258,7 +262,7 @@ def sweeps_of(session: Session, pairs: Sequence[Pair]) -> list[str]:
 
 
 def unwanted(session: Session, pairs: Sequence[Pair]) -> set[Pair]:
-    """Of trials that a worker holds, those that it should drop: cancelled, deleted or taken over."""
+    """Of trials that a worker holds, those to drop: cancelled, deleted or taken over."""
     query = (
         select(trials.c.id, trials.c.attempt)
         .join(sweeps, sweeps.c.id == trials.c.sweep)

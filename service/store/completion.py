@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, tuple_, update
+from sqlalchemy import bindparam, insert, tuple_, update
 from sqlalchemy.orm import Session
 
+from service.plan import Criterion
 from service.store.claims import Pair, hand_back, sweeps_of
 from service.store.counters import (
     Ended,
@@ -19,8 +20,10 @@ from service.store.counters import (
     end_if_done,
     settle,
 )
+from service.store.progress import criteria_of
 from service.store.sweeps import lock
-from service.store.tables import criteria, outcomes, results, successes, trials
+from service.store.tables import outcomes as outcome_rows
+from service.store.tables import results, successes, trials
 from workers.messages import Failure, MetricRecord, Outcome
 
 
@@ -55,7 +58,7 @@ def complete(
     `max_attempts` it is errored. A write of an attempt that is not running any more, a zombie's or
     a repetition, is refused and changes nothing.
     """
-    pairs = [(x.trial, x.attempt) for x in (*outcomes, *failures)]
+    pairs = [(o.trial, o.attempt) for o in outcomes] + [(f.trial, f.attempt) for f in failures]
     accepted: set[Pair] = set()
     ended: list[str] = []
     for sweep in sweeps_of(session, pairs) if pairs else ():
@@ -104,9 +107,7 @@ def _count(session: Session, sweep: str, rows: Mapping[Pair, Any], state: str) -
     count_ended(session, sweep, ended)
 
 
-def _end(
-    session: Session, sweep: str, found: Sequence[Outcome], now: datetime
-) -> dict[Pair, Any]:
+def _end(session: Session, sweep: str, found: Sequence[Outcome], now: datetime) -> dict[Pair, Any]:
     moved: dict[Pair, Any] = {}
     for state in sorted({o.end_state for o in found}):
         pairs = [(o.trial, o.attempt) for o in found if o.end_state == state]
@@ -129,7 +130,7 @@ def _write_outcomes(
     if not mine:
         return
     session.execute(
-        insert(outcomes),
+        insert(outcome_rows),
         [
             {
                 "trial": o.trial,
@@ -154,7 +155,7 @@ def _write_outcomes(
     ]
     if measured:
         session.execute(insert(results), measured)
-    rules = session.execute(select(criteria).where(criteria.c.sweep == sweep)).all()
+    rules = criteria_of(session, sweep)
     verdicts = [(o, rule, succeeded(o, rule)) for o in mine for rule in rules]
     if verdicts:
         session.execute(
@@ -172,7 +173,7 @@ def _write_outcomes(
     count_successes(session, sweep, wins)
 
 
-def succeeded(outcome: Outcome, rule: Any) -> bool:
+def succeeded(outcome: Outcome, rule: Criterion) -> bool:
     """Whether an outcome meets a criterion; what was never measured never does."""
     record = outcome.metrics.get(rule.metric, MetricRecord(None, None, None))
     value = record.final if rule.at == "end" else record.best
@@ -217,8 +218,6 @@ def _fail(
             .where(trials.c.id == bindparam("k_id"))
             .values(error=bindparam("e"), traceback=bindparam("t"))
         )
-        rows = [
-            {"k_id": p[0], "e": words[p].error, "t": words[p].traceback} for p in sorted(moved)
-        ]
+        rows = [{"k_id": p[0], "e": words[p].error, "t": words[p].traceback} for p in sorted(moved)]
         session.connection().execute(statement, rows)
     return set(moved)

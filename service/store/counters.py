@@ -37,12 +37,22 @@ def count_ended(session: Session, sweep: str, ended: Sequence[Ended]) -> None:
     by_cell = Counter((cell, state) for cell, _, state, _ in ended)
     by_cohort = Counter(cohort for _, _, state, cohort in ended if state != "cancelled")
     for state in END_STATES:
-        _add(session, arms, state, [
-            {"k_sweep": sweep, "k_index": arm, "n": n} for (arm, s), n in by_arm.items() if s == state
-        ])
-        _add(session, cells, state, [
-            {"k_id": cell, "n": n} for (cell, s), n in by_cell.items() if s == state
-        ])
+        _add(
+            session,
+            arms,
+            state,
+            [
+                {"k_sweep": sweep, "k_index": arm, "n": n}
+                for (arm, s), n in by_arm.items()
+                if s == state
+            ],
+        )
+        _add(
+            session,
+            cells,
+            state,
+            [{"k_id": cell, "n": n} for (cell, s), n in by_cell.items() if s == state],
+        )
     if by_cohort:
         module: Any = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
         statement = module.insert(cohorts)
@@ -69,8 +79,13 @@ def count_waiting(session: Session, sweep: str, by_structure: Counter[int], sign
 def count_successes(session: Session, sweep: str, found: Iterable[tuple[int, int, int]]) -> None:
     """Adds successes (cell id, arm, criterion) to the arrived counters."""
     found = list(found)
-    _add_successes(session, sweep, "arrived", Counter((c, k) for c, _, k in found),
-                   Counter((a, k) for _, a, k in found))
+    _add_successes(
+        session,
+        sweep,
+        "arrived",
+        Counter((c, k) for c, _, k in found),
+        Counter((a, k) for _, a, k in found),
+    )
 
 
 def settle(session: Session, sweep: str) -> int:
@@ -87,9 +102,7 @@ def settle(session: Session, sweep: str) -> int:
         _settle_cohort(session, sweep, settled)
         settled += 1
     if settled != row.settled_cohorts:
-        session.execute(
-            update(sweeps).where(sweeps.c.id == sweep).values(settled_cohorts=settled)
-        )
+        session.execute(update(sweeps).where(sweeps.c.id == sweep).values(settled_cohorts=settled))
     return int(settled - row.settled_cohorts)
 
 
@@ -105,12 +118,18 @@ def _settle_cohort(session: Session, sweep: str, cohort: int) -> None:
         for r in ended:
             if r.state == state:
                 by_arm[r.arm] += r.n
-        _add(session, arms, f"settled_{state}", [
-            {"k_sweep": sweep, "k_index": arm, "n": n} for arm, n in by_arm.items()
-        ])
-        _add(session, cells, f"settled_{state}", [
-            {"k_id": r.cell, "n": r.n} for r in ended if r.state == state
-        ])
+        _add(
+            session,
+            arms,
+            f"settled_{state}",
+            [{"k_sweep": sweep, "k_index": arm, "n": n} for arm, n in by_arm.items()],
+        )
+        _add(
+            session,
+            cells,
+            f"settled_{state}",
+            [{"k_id": r.cell, "n": r.n} for r in ended if r.state == state],
+        )
     won = session.execute(
         select(trials.c.cell, trials.c.arm, successes.c.criterion, func.count().label("n"))
         .join(successes, successes.c.trial == trials.c.id)
@@ -148,16 +167,25 @@ def _add_successes(
     by_cell: Counter[tuple[int, int]],
     by_arm: Counter[tuple[int, int]],
 ) -> None:
-    _add(session, cell_successes, column, [
-        {"k_cell": cell, "k_criterion": k, "n": n} for (cell, k), n in by_cell.items()
-    ])
-    _add(session, arm_successes, column, [
-        {"k_sweep": sweep, "k_arm": arm, "k_criterion": k, "n": n} for (arm, k), n in by_arm.items()
-    ])
+    _add(
+        session,
+        cell_successes,
+        column,
+        [{"k_cell": cell, "k_criterion": k, "n": n} for (cell, k), n in by_cell.items()],
+    )
+    _add(
+        session,
+        arm_successes,
+        column,
+        [
+            {"k_sweep": sweep, "k_arm": arm, "k_criterion": k, "n": n}
+            for (arm, k), n in by_arm.items()
+        ],
+    )
 
 
 def _add(session: Session, table: Any, column: str, rows: list[dict[str, Any]]) -> None:
-    """column <- column + n for each row, found by its k_* values, in one executemany.
+    """Column <- column + n for each row, found by its k_* values, in one executemany.
 
     Rows go in order of their keys, so that two writers cannot deadlock.
     """

@@ -33,7 +33,9 @@ class UnknownSweepError(StoreError):
     status = 404
 
     def __init__(self, sweep: str) -> None:
-        super().__init__(f"there is no sweep {sweep!r}", "`seedbed list` shows those that there are")
+        super().__init__(
+            f"there is no sweep {sweep!r}", "`seedbed list` shows those that there are"
+        )
 
 
 class UnknownTrialError(StoreError):

@@ -130,8 +130,11 @@ def run_facts(session: Session, sweep: str) -> Mapping[str, Any]:
     """What goes into the run log: attempts, workers and numerics classes."""
     here = trials.c.sweep == sweep
     rows, retried, most = session.execute(
-        select(func.count(), func.sum(case((trials.c.attempt > 1, 1), else_=0)),
-               func.max(trials.c.attempt)).where(here)
+        select(
+            func.count(),
+            func.sum(case((trials.c.attempt > 1, 1), else_=0)),
+            func.max(trials.c.attempt),
+        ).where(here)
     ).one()
     workers = session.execute(
         select(trials.c.worker, func.count())
@@ -149,6 +152,6 @@ def run_facts(session: Session, sweep: str) -> Mapping[str, Any]:
         "trials_claimed": rows,
         "trials_tried_again": int(retried or 0),
         "most_attempts": most or 0,
-        "workers": {name: count for name, count in workers},
+        "workers": dict(workers.all()),
         "numerics_classes": [{"id": i} | dict(content) for i, content in classes],
     }

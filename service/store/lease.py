@@ -20,7 +20,7 @@ def acquire(session: Session, name: str, holder: str, ttl_s: float, now: datetim
         set_={"holder": holder, "expires_at": until},
         where=or_(leases.c.holder == holder, leases.c.expires_at <= now),
     ).returning(leases.c.holder)
-    return session.scalar(statement) == holder
+    return bool(session.scalar(statement) == holder)
 
 
 def drop(session: Session, name: str, holder: str) -> None:

@@ -47,10 +47,7 @@ def write_plan(session: Session, sweep: str, plan: Plan, now: datetime) -> None:
         by_structure[cell.structure] += 1
     session.execute(
         insert(arms),
-        [
-            asdict(a) | {"sweep": sweep, "trials": by_arm[a.index] * plan.seeds}
-            for a in plan.arms
-        ],
+        [asdict(a) | {"sweep": sweep, "trials": by_arm[a.index] * plan.seeds} for a in plan.arms],
     )
     session.execute(insert(settings), [asdict(s) | {"sweep": sweep} for s in plan.settings])
     session.execute(
@@ -118,12 +115,15 @@ def plan_of(session: Session, sweep: str) -> Plan:
         settings=tuple(Setting(r["index"], r["values"], r["hash"]) for r in of(settings)),
         structures=tuple(Structure(r["index"], pack_of(r["pack"])) for r in of(structures)),
         cells=tuple(
-            Cell(r["index"], r["arm"], r["setting"], r["structure"], r["values"])
-            for r in of(cells)
+            Cell(r["index"], r["arm"], r["setting"], r["structure"], r["values"]) for r in of(cells)
         ),
         criteria=tuple(
             Criterion(
-                r["index"], r["metric"], r["comparison"], r["threshold"], r["at"],
+                r["index"],
+                r["metric"],
+                r["comparison"],
+                r["threshold"],
+                r["at"],
                 bool(r["primary"]),
             )
             for r in of(criteria)

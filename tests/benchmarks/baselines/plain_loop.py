@@ -1,5 +1,6 @@
 """The baseline that a user would write: one network, torch.nn, one loop, one thread."""
 
+import itertools
 import math
 import time
 
@@ -15,7 +16,7 @@ def deep_mlp(
     torch.manual_seed(0)
     sizes = [images.shape[1], *[width] * depth, 10]
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in itertools.pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     model = nn.Sequential(*layers[:-1])
     for parameter in model.parameters():

@@ -165,7 +165,7 @@ def test_a_released_trial_comes_first_again_under_a_new_attempt(sessions: Sessio
 
 
 def check_zombie_refused(sessions: Sessions) -> None:
-    """The law that a planted fault must break: a late write of an earlier attempt changes nothing."""
+    """The law that a planted fault must break: a late write changes nothing."""
     sweep = create(sessions)
     [task] = claim(sessions, sweep, 1)
     with sessions.begin() as session:
@@ -235,7 +235,11 @@ def test_a_failure_is_tried_again_and_then_errored_with_its_traceback(sessions: 
         complete(sessions, failures=[Failure(task.trial, attempt, "ValueError: no", "Trace ...")])
     with sessions() as session:
         view = trials.show(session, task.trial)
-        assert (view.state, view.error, view.traceback) == ("errored", "ValueError: no", "Trace ...")
+        assert (view.state, view.error, view.traceback) == (
+            "errored",
+            "ValueError: no",
+            "Trace ...",
+        )
         assert progress(session, sweep).arms[0].ended["errored"] == 1
     check_counters(sessions, sweep)
 
@@ -291,7 +295,10 @@ def test_a_change_of_code_must_be_accepted_by_its_class(sessions: Sessions) -> N
         assert not claims.pin(session, sweep, other)
         new = claims.know(session, other)
         sweeps.pause(session, sweep, reason=sweeps.CODE_CHANGED, offered_class=new)
-    with sessions.begin() as session, pytest.raises(StateConflictError, match=f"--accept-class {new}"):
+    with (
+        sessions.begin() as session,
+        pytest.raises(StateConflictError, match=f"--accept-class {new}"),
+    ):
         sweeps.resume(session, sweep)
     with sessions.begin() as session:
         sweeps.resume(session, sweep, accept_class=new)

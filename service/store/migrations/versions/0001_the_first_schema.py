@@ -1,7 +1,8 @@
 """the first schema"""
 
-from alembic import op
 import sqlalchemy as sa
+from alembic import op
+
 import service.store.types
 
 revision = "0001"
