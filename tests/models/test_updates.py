@@ -1,0 +1,137 @@
+"""Update rules obey their laws, lane by lane."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models.program import Lanes
+from models.updates.adam import adam
+from models.updates.chain import Leaves, Step, Transformation, chain
+from models.updates.clip import clip_by_global_norm, clip_by_value
+from models.updates.noise import add_noise, noise_std
+from models.updates.norm import global_norm
+from models.updates.sgd import sgd
+from tests.models.lanes import lanes
+
+
+def apply(
+    rule: Transformation, grads: Leaves, view: Lanes, index: int = 0, prepared: Any = None
+) -> Leaves:
+    """One update of fresh state."""
+    copies = {k: v.clone() for k, v in grads.items()}
+    step = Step(index, global_norm(copies))
+    ready = rule.prepare(view) if prepared is None else prepared
+    return rule.update(copies, rule.init(grads), grads, ready, step)[0]
+
+
+NOISE = {"noise_eta": 1.0, "noise_gamma": 0.55}
+
+
+@pytest.mark.parametrize("eta", [0.01, 0.3, 1.0])
+@pytest.mark.parametrize("gamma", [0.0, 0.55, 1.0])
+@pytest.mark.parametrize("t", [0, 9, 99, 9_999])
+def test_noise_has_the_variance_of_the_law(eta: float, gamma: float, t: int) -> None:
+    """Measured variance is eta / (1 + t)^gamma within five standard errors."""
+    count = 40_000
+    start = t // 10 * 10
+    view = lanes(1, {"noise_eta": eta, "noise_gamma": gamma}, start=start)
+    drawn = apply(add_noise(), {"w": torch.zeros(1, count)}, view, t - start)["w"].double()
+    expected = eta / (1 + t) ** gamma
+    assert abs(drawn.var().item() / expected - 1) < 5 * np.sqrt(2 / count)
+    assert abs(drawn.mean().item()) < 5 * np.sqrt(expected / count)
+
+
+def test_the_table_of_the_paper_sheet_is_met() -> None:
+    std = noise_std(1.0, 0.55, np.array([0, 9, 99, 999, 9_999, 49_999, 99_999]))
+    np.testing.assert_allclose(std, [1.0, 0.531, 0.282, 0.150, 0.0794, 0.0510, 0.0422], rtol=3e-3)
+
+
+def test_noise_is_independent_between_lanes_steps_and_leaves() -> None:
+    rule, view = add_noise(), lanes(2, NOISE)
+    ready = rule.prepare(view)
+    zeros = {"a": torch.zeros(2, 5000), "b": torch.zeros(2, 5000)}
+    drawn = [apply(rule, zeros, view, i, ready)[k] for i in (0, 1) for k in ("a", "b")]
+    rows = torch.cat(drawn)  # 8 rows that must not correlate
+    correlation = torch.corrcoef(rows) - torch.eye(8)
+    assert correlation.abs().max() < 0.08
+
+
+def test_a_lane_without_noise_passes_bit_for_bit() -> None:
+    """Even -0.0 stays, and a neighbour's NaN does not spread."""
+    grads = {"w": torch.tensor([[-0.0, 1.5], [float("nan"), 2.0]])}
+    view = lanes(2, {"noise_eta": [0.0, 1.0], "noise_gamma": 0.55})
+    found = apply(add_noise(), grads, view)["w"]
+    assert torch.equal(found[0].view(torch.int32), grads["w"][0].view(torch.int32))
+    assert torch.isnan(found[1, 0])
+    assert torch.isfinite(found[1, 1])
+
+
+def test_noise_comes_after_clipping() -> None:
+    """Of a clipped gradient the norm is below the limit, of clipped and noised it is not."""
+    rule = chain(clip_by_global_norm(), add_noise())
+    view = lanes(1, NOISE | {"clip_norm": 1e-3})
+    found = apply(rule, {"w": torch.full((1, 1000), 5.0)}, view)["w"]
+    assert found.norm() > 20
+
+
+def test_clipping_is_by_each_lanes_own_norm() -> None:
+    grads = {"a": torch.tensor([[3.0], [300.0]]), "b": torch.tensor([[4.0], [400.0]])}
+    found = apply(clip_by_global_norm(), grads, lanes(2, {"clip_norm": 5.0}))
+    torch.testing.assert_close(found["a"], torch.tensor([[3.0], [3.0]]))
+    torch.testing.assert_close(found["b"], torch.tensor([[4.0], [4.0]]))
+
+
+def test_clipping_by_value_clamps_each_coordinate() -> None:
+    found = apply(clip_by_value(), {"w": torch.tensor([[-9.0, 0.5]])}, lanes(1, {"clip_norm": 1.0}))
+    torch.testing.assert_close(found["w"], torch.tensor([[-1.0, 0.5]]))
+
+
+def test_no_gradient_stays_no_gradient() -> None:
+    found = apply(clip_by_global_norm(), {"w": torch.zeros(1, 3)}, lanes(1, {"clip_norm": 1.0}))
+    assert torch.equal(found["w"], torch.zeros(1, 3))
+
+
+OPTIMISERS: dict[str, tuple[Transformation, Any, dict[str, float]]] = {
+    "sgd": (sgd(), lambda p, v: torch.optim.SGD(p, lr=v["learning_rate"]), {}),
+    "momentum": (
+        sgd(),
+        lambda p, v: torch.optim.SGD(p, lr=v["learning_rate"], momentum=v["momentum"]),
+        {"momentum": 0.9},
+    ),
+    "adam": (
+        adam(),
+        lambda p, v: torch.optim.Adam(p, lr=v["learning_rate"], eps=v["adam_eps"]),
+        {},
+    ),
+    "adam with a large epsilon": (
+        adam(),
+        lambda p, v: torch.optim.Adam(p, lr=v["learning_rate"], eps=v["adam_eps"]),
+        {"adam_eps": 1e-2},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_an_optimiser_equals_torchs_step_for_step(name: str) -> None:
+    """Over three segments, so that the step count must survive boundaries."""
+    rule, reference, changes = OPTIMISERS[name]
+    values = {"learning_rate": 0.05, "momentum": 0.0, "adam_eps": 1e-8} | changes
+    torch.manual_seed(0)
+    start = {"w": torch.randn(1, 4, 3), "b": torch.randn(1, 3)}
+    theirs = {k: v[0].clone().requires_grad_() for k, v in start.items()}
+    optimiser = reference(list(theirs.values()), values)
+    ours, state = {k: v.clone() for k, v in start.items()}, rule.init(start)
+    for segment in range(3):
+        ready = rule.prepare(lanes(1, values, start=segment * 10))
+        for index in range(10):
+            grads = {k: torch.randn_like(v) for k, v in start.items()}
+            for key, parameter in theirs.items():
+                parameter.grad = grads[key][0].clone()
+            optimiser.step()
+            step = Step(index, global_norm(grads))
+            updates, state = rule.update(grads, state, ours, ready, step)
+            ours = {k: v + updates[k] for k, v in ours.items()}
+            for key in ours:
+                torch.testing.assert_close(ours[key][0], theirs[key].data, rtol=2e-6, atol=2e-7)
