@@ -1,0 +1,224 @@
+"""The dispatcher against a real store and made-up workers: losses, lies and late answers."""
+
+import threading
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from service.dispatch.loop import Dispatcher, LeaseLostError, Rules, await_lease
+from service.store import lease, sweeps
+from service.store.engine import session_factory
+from service.store.progress import Progress, progress
+from tests.service.samples import NUMERICS, moment, outcome, plan
+from workers.messages import Failure, Order, Return, WorkerDescription
+from workers.pool import Reply
+
+RULES = Rules(lanes=4, slice_s=1.0, max_attempts=2)
+
+
+class FakeWorkers:
+    """Workers that end every trial at once, unless a test says otherwise."""
+
+    def __init__(self, size: int = 2, numerics: dict[str, str] | None = None) -> None:
+        self.size = size
+        self.numerics = numerics or dict(NUMERICS)
+        self.spawned = 0
+        self.replies: list[Reply] = []
+        self.orders: list[tuple[str, Order]] = []
+        self.discarded: list[str] = []
+        self.kill_next = 0
+        self.fail_next = 0
+
+    def spawn(self) -> str:
+        self.spawned += 1
+        name = f"worker-{self.spawned}"
+        self.replies.append(Reply(name, value=WorkerDescription(self.numerics, node=name)))
+        return name
+
+    def send(self, worker: str, order: Order) -> None:
+        self.orders.append((worker, order))
+        if self.kill_next:
+            self.kill_next -= 1
+            self.replies.append(Reply(worker, lost="killed"))
+        elif self.fail_next:
+            self.fail_next -= 1
+            failed = [Failure(a.trial, a.attempt, "Boom", "Trace") for a in order.add]
+            self.replies.append(Reply(worker, value=Return(failures=tuple(failed))))
+        else:
+            done = tuple(outcome(a) for a in order.add)
+            self.replies.append(Reply(worker, value=Return(outcomes=done, dropped=order.cancel)))
+
+    def wait(self, timeout_s: float) -> list[Reply]:
+        found, self.replies = self.replies, []
+        return found
+
+    def discard(self, worker: str) -> None:
+        self.discarded.append(worker)
+
+
+@pytest.fixture
+def sessions(sqlite: Engine) -> sessionmaker[Session]:
+    """Sessions of a SQLite store."""
+    return session_factory(sqlite)
+
+
+def submit(sessions: sessionmaker[Session], **changes: Any) -> str:
+    """A sweep."""
+    with sessions.begin() as session:
+        return sweeps.create(session, plan(**changes), now=moment())[0]
+
+
+def look(sessions: sessionmaker[Session], sweep: str) -> Progress:
+    """Its counters."""
+    with sessions() as session:
+        return progress(session, sweep)
+
+
+def run(dispatcher: Dispatcher, ticks: int = 40) -> None:
+    """So many rounds without waiting."""
+    for _ in range(ticks):
+        dispatcher.tick(0.0)
+
+
+def test_a_sweep_is_claimed_trained_and_recorded(sessions: sessionmaker[Session]) -> None:
+    sweep = submit(sessions)
+    run(Dispatcher(sessions, FakeWorkers(), RULES, "me"))
+    now = look(sessions, sweep)
+    assert (now.state, now.ended, now.settled_cohorts) == ("finished", 24, 3)
+
+
+def test_the_trials_of_a_lost_worker_run_again(sessions: sessionmaker[Session]) -> None:
+    sweep, workers = submit(sessions), FakeWorkers()
+    workers.kill_next = 3
+    run(Dispatcher(sessions, workers, RULES, "me"))
+    assert look(sessions, sweep).state == "finished"
+    assert len(workers.discarded) == 3
+    assert workers.spawned == 5
+
+
+def test_an_attempt_that_raises_is_tried_again_and_then_errored(
+    sessions: sessionmaker[Session],
+) -> None:
+    sweep, workers = submit(sessions, grid={}, seeds=1, cohort=1), FakeWorkers(1)
+    workers.fail_next = 2
+    run(Dispatcher(sessions, workers, RULES, "me"))
+    now = look(sessions, sweep)
+    assert (now.state, [a.ended["errored"] for a in now.arms]) == ("finished", [1, 1])
+
+
+def test_what_an_earlier_dispatcher_held_is_taken_over(sessions: sessionmaker[Session]) -> None:
+    sweep, workers = submit(sessions), FakeWorkers()
+    first = Dispatcher(sessions, workers, RULES, "first")
+    first.tick(0.0)
+    first.tick(0.0)
+    assert look(sessions, sweep).running > 0
+    late = list(workers.replies)
+    second = Dispatcher(sessions, FakeWorkers(), RULES, "second")
+    second.take_over()
+    assert look(sessions, sweep).running == 0
+    run(second)
+    before = look(sessions, sweep)
+    workers.replies = late
+    first.tick(0.0)  # a zombie: its outcomes are refused
+    assert look(sessions, sweep) == before
+    assert before.state == "finished"
+
+
+def test_a_change_of_code_pauses_the_sweep_until_it_is_accepted(
+    sessions: sessionmaker[Session],
+) -> None:
+    sweep = submit(sessions)
+    first = Dispatcher(sessions, FakeWorkers(), RULES, "first")
+    first.tick(0.0)
+    first.tick(0.0)
+    workers = FakeWorkers(numerics=NUMERICS | {"code": "two"})
+    second = Dispatcher(sessions, workers, RULES, "second")
+    second.take_over()
+    run(second, 5)
+    with sessions() as session:
+        view = sweeps.show(session, sweep)
+    assert (view.state, view.reason) == ("paused", sweeps.CODE_CHANGED)
+    assert workers.orders == []
+    with sessions.begin() as session:
+        sweeps.resume(session, sweep, accept_class=view.offered_class)
+    run(second)
+    with sessions() as session:
+        view = sweeps.show(session, sweep)
+    assert (view.state, len(view.classes)) == ("finished", 2)
+
+
+def test_cancelled_trials_are_dropped_by_the_worker_that_holds_them(
+    sessions: sessionmaker[Session],
+) -> None:
+    sweep, workers = submit(sessions), FakeWorkers(1)
+
+    def hold(worker: str, order: Order) -> None:
+        workers.orders.append((worker, order))
+        held = {(a.trial, a.attempt) for _, o in workers.orders for a in o.add}
+        kept = tuple(sorted(held - set(order.cancel)))
+        workers.replies.append(Reply(worker, value=Return(dropped=order.cancel, held=kept)))
+
+    workers.send = hold  # type: ignore[method-assign]
+    dispatcher = Dispatcher(sessions, workers, RULES, "me")
+    run(dispatcher, 4)
+    assert look(sessions, sweep).running > 0
+    with sessions.begin() as session:
+        sweeps.cancel(session, sweep, now=moment())
+    run(dispatcher, 4)
+    now = look(sessions, sweep)
+    assert (now.state, now.running, now.ended) == ("cancelled", 0, 24)
+
+
+def test_a_worker_that_dies_before_it_is_known_is_not_started_at_once_again(
+    sessions: sessionmaker[Session],
+) -> None:
+    workers = FakeWorkers(1)
+    dispatcher = Dispatcher(sessions, workers, RULES, "me")
+    dispatcher._spawn()
+    workers.replies = [Reply("worker-1", lost="no torch")]
+    run(dispatcher, 5)
+    assert workers.spawned == 1
+    assert dispatcher.ready_workers == 0
+
+
+def test_stopping_hands_running_trials_back_and_gives_the_lease_up(
+    sessions: sessionmaker[Session],
+) -> None:
+    sweep, workers, stop = submit(sessions), FakeWorkers(), threading.Event()
+
+    def hold(worker: str, order: Order) -> None:
+        held = tuple((a.trial, a.attempt) for a in order.add)
+        workers.replies.append(Reply(worker, value=Return(held=held)))
+        stop.set()
+
+    workers.send = hold  # type: ignore[method-assign]
+    Dispatcher(sessions, workers, RULES, "me").run(stop, 0.0)
+    assert look(sessions, sweep).running == 0
+    with sessions.begin() as session:
+        assert lease.acquire(session, "dispatcher", "other", 1, moment())
+
+
+def test_a_dispatcher_whose_lease_was_taken_stops(sessions: sessionmaker[Session]) -> None:
+    from service.dispatch.loop import now  # noqa: PLC0415 - beside its only use
+
+    with sessions.begin() as session:
+        assert lease.acquire(session, "dispatcher", "other", 60, now())
+    with pytest.raises(LeaseLostError):
+        Dispatcher(sessions, FakeWorkers(), RULES, "me").run(threading.Event(), 0.0)
+
+
+def test_waiting_for_a_lease_ends_when_told_to_stop(sessions: sessionmaker[Session]) -> None:
+    from service.dispatch.loop import now  # noqa: PLC0415 - beside its only use
+
+    with sessions.begin() as session:
+        assert lease.acquire(session, "dispatcher", "other", 60, now())
+    stop, said = threading.Event(), []
+
+    def say(line: str) -> None:
+        said.append(line)
+        stop.set()
+
+    assert not await_lease(sessions, "me", stop, say)
+    assert "another dispatcher" in said[0]

@@ -1,0 +1,56 @@
+"""What holds for a SQLite file: one owner, and backups while it is in use."""
+
+import stat
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine
+
+from service.store import sweeps
+from service.store.backup import backup
+from service.store.engine import open_engine, reading_factory, session_factory
+from service.store.errors import BackupError, StoreOwnedError
+from service.store.ownership import own
+from tests.service.samples import moment, plan
+from tests.service.store.test_conformance import create
+
+
+def test_a_second_owner_is_refused_with_the_firsts_process_id(tmp_path: Path) -> None:
+    import os  # noqa: PLC0415 - beside its only use
+
+    database = tmp_path / "seedbed.db"
+    with own(database), pytest.raises(StoreOwnedError, match=f"process {os.getpid()}.*stop that"):
+        own(database).__enter__()
+    with own(database):
+        pass
+
+
+def test_a_backup_opens_as_a_store_and_is_its_owners_alone(sqlite: Engine, tmp_path: Path) -> None:
+    sweep = create(session_factory(sqlite))
+    with session_factory(sqlite).begin() as writer:  # in use, in a transaction
+        sweeps.create(writer, plan(), now=moment())
+        target = tmp_path / "copy.db"
+        assert backup(sqlite, target) == target.stat().st_size
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    copy = open_engine(f"sqlite:///{target}")
+    with session_factory(copy)() as session:
+        assert [s.id for s in sweeps.page(session, after=None, limit=9)] == [sweep]
+    copy.dispose()
+
+
+def test_a_backup_never_overwrites_and_is_for_sqlite(sqlite: Engine, tmp_path: Path) -> None:
+    target = tmp_path / "there"
+    target.touch()
+    with pytest.raises(BackupError, match="never overwrites"):
+        backup(sqlite, target)
+    other = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    with pytest.raises(BackupError, match="pg_dump"):
+        backup(other, tmp_path / "new")
+
+
+def test_a_reader_waits_for_no_writer(sqlite: Engine) -> None:
+    sweep = create(session_factory(sqlite))
+    with session_factory(sqlite).begin() as writer:
+        sweeps.pause(writer, sweep)
+        with reading_factory(sqlite)() as reader:
+            assert sweeps.show(reader, sweep).state == "waiting"

@@ -1,0 +1,91 @@
+"""Progress costs the same for 100 trials and for 14,580; a sweep is written without its trials."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+from sqlalchemy import Engine, event
+
+from service.store import sweeps
+from service.store.engine import reading_factory, session_factory
+from service.store.progress import progress
+from tests.service.samples import moment, outcome, plan
+from tests.service.store.test_conformance import claim, complete, create
+
+GRID = {
+    "learning_rate": [0.1, 0.2, 0.3],
+    "init_std": [0.1, 0.2, 0.3],
+    "dropout": [0.0, 0.1, 0.2],
+    "momentum": [0.0, 0.5, 0.9],
+    "clip_norm": [1.0, 2.0, 3.0],
+    "noise_gamma": [0.5, 0.55, 0.6],
+}
+
+
+def timed(work: Callable[[], object], repeats: int = 30) -> float:
+    """Median seconds."""
+    found = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - began)
+    return median(found)
+
+
+def test_progress_of_14580_finished_trials_costs_as_much_as_of_100(sqlite: Engine) -> None:
+    sessions = session_factory(sqlite)
+    small = create(sessions, grid={}, seeds=50, cohort=50)
+    large = create(sessions, grid=GRID, seeds=10, cohort=10)
+    for sweep, trials in ((small, 100), (large, 14_580)):
+        done = 0
+        while taken := claim(sessions, sweep, 2000):
+            done += complete(sessions, [outcome(t) for t in taken]).accepted
+        assert done == trials
+    reading = reading_factory(sqlite)
+
+    def look(sweep: str) -> Callable[[], object]:
+        def work() -> object:
+            with reading() as session:
+                return progress(session, sweep)
+
+        return work
+
+    with reading() as session:
+        assert progress(session, large).state == "finished"
+    statements: list[str] = []
+    event.listen(sqlite, "before_cursor_execute", lambda *a: statements.append(a[2]))
+    look(large)()
+    assert all("trials" not in s.partition("FROM")[2] for s in statements)
+    assert len(statements) <= 5
+    assert timed(look(large)) < 2.0 * timed(look(small)) + 0.002
+
+
+def test_a_sweep_of_ten_million_trials_is_written_as_fast_as_one_of_hundred(
+    sqlite: Engine,
+) -> None:
+    sessions = session_factory(sqlite)
+
+    def write(**changes: object) -> Callable[[], object]:
+        made = plan(**changes)
+
+        def work() -> object:
+            with sessions.begin() as session:
+                return sweeps.create(session, made, now=moment())
+
+        return work
+
+    small = timed(write(grid={}, seeds=50, cohort=50), 9)
+    huge = timed(write(grid={}, seeds=5_000_000, cohort=50), 9)
+    assert huge < 3 * small + 0.01
+
+
+def test_14580_trials_are_accepted_at_once(sqlite: Engine) -> None:
+    """1,458 cells and no trial are written: some hundredths of a second, bounded generously."""
+    sessions = session_factory(sqlite)
+    made = plan(grid=GRID, seeds=10, cohort=10)
+    began = time.perf_counter()
+    with sessions.begin() as session:
+        sweep, _ = sweeps.create(session, made, now=moment())
+    assert time.perf_counter() - began < 3
+    with sessions() as session:
+        assert progress(session, sweep).trials == 14_580
