@@ -20,7 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.api.app import Health, create_app
 from service.configuration import Configuration
-from service.dispatch.loop import Dispatcher, Rules, await_lease
+from service.dispatch.loop import LEASE, Dispatcher, Rules, await_lease
+from service.store import lease
 from service.store.engine import open_engine, reading_factory, session_factory, upgrade
 from service.store.ownership import own
 from workers.pool import Pool
@@ -52,6 +53,7 @@ def serve(configuration: Configuration) -> None:
         StoreOwnedError: another service runs on the same SQLite file.
         PortTakenError: the port is in use.
     """
+    logs()
     stop = threading.Event()
     listener = bind(configuration.host, configuration.port)
     prepare_folder(configuration.state_folder)
@@ -59,6 +61,9 @@ def serve(configuration: Configuration) -> None:
         engine = open_engine(configuration.database_url)
         upgrade(engine)
         sessions = session_factory(engine)
+        if engine.dialect.name == "sqlite":  # its lock proves that no other dispatcher lives
+            with sessions.begin() as session:
+                lease.clear(session, LEASE)
         pool = Pool(configuration.workers)
         rules = Rules(configuration.pack_lanes, configuration.slice_s, configuration.max_attempts)
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -150,6 +155,20 @@ def health(engine: Engine, dispatcher: Dispatcher) -> Health:
         store = False
     alive = time.monotonic() - dispatcher.last_tick < ALIVE_S
     return Health(store=store, dispatcher=alive, workers=dispatcher.ready_workers)
+
+
+def logs() -> None:
+    """One line an event; tracebacks are plain, without the values of variables."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def say(line: str) -> None:

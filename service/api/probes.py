@@ -37,7 +37,11 @@ def docs(request: Request) -> HTMLResponse:
     """The routes, from the OpenAPI description."""
     schema = request.app.openapi()
     routes = [
-        {"method": method.upper(), "path": path, **operation}
+        {
+            "method": method.upper(),
+            "path": path,
+            "does": operation.get("description") or operation["summary"],
+        }
         for path, operations in schema["paths"].items()
         for method, operation in operations.items()
     ]

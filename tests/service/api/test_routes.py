@@ -1,0 +1,242 @@
+"""Every route, over a real store."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.api.later import LATER
+from service.store import claims, completion, sweeps
+from tests.service.api.conftest import Served
+from tests.service.samples import NUMERICS, moment, outcome, spec
+from workers.messages import Failure
+
+pytestmark = pytest.mark.anyio
+
+
+async def submit(api: httpx.AsyncClient, **changes: Any) -> dict[str, Any]:
+    """A sweep, submitted."""
+    reply = await api.post("/api/v1/sweeps", json=spec(**changes))
+    assert reply.status_code == 201, reply.text
+    body: dict[str, Any] = reply.json()
+    return body
+
+
+def train(served: Served, sweep: str, limit: int = 1000, *, failing: int = 0) -> None:
+    """Ends trials as a dispatcher would."""
+    with served.writing.begin() as session:
+        assert claims.pin(session, sweep, NUMERICS)
+        taken = claims.claim(session, sweep, 0, limit, worker="w", now=moment(1))
+        completion.complete(
+            session,
+            outcomes=[outcome(t) for t in taken[failing:]],
+            failures=[Failure(t.trial, t.attempt, "Boom", "Trace") for t in taken[:failing]],
+            dropped=(),
+            numerics_id=claims.class_id(NUMERICS),
+            max_attempts=1,
+            now=moment(2),
+        )
+
+
+async def test_a_sweep_is_created_listed_shown_and_wakes_the_dispatcher(
+    api: httpx.AsyncClient, served: Served
+) -> None:
+    made = await submit(api)
+    assert served.woken == 1
+    assert made["trials"] == 24
+    shown = (await api.get(f"/api/v1/sweeps/{made['id']}")).json()
+    assert shown["spec"]["cohort"] == 2
+    assert shown["state"] == "waiting"
+    more = [await submit(api) for _ in range(2)]
+    page = (await api.get("/api/v1/sweeps?limit=2")).json()
+    assert [s["id"] for s in page["items"]] == [more[1]["id"], more[0]["id"]]
+    rest = (await api.get(f"/api/v1/sweeps?limit=2&after={page['next']}")).json()
+    assert [s["id"] for s in rest["items"]] == [made["id"]]
+    assert rest["next"] is None
+
+
+async def test_a_dry_run_counts_and_stores_nothing(api: httpx.AsyncClient) -> None:
+    reply = await api.post("/api/v1/sweeps?dry_run=true", json=spec())
+    assert reply.status_code == 200
+    body = reply.json()
+    counts = {k: body[k] for k in ("trials", "cells", "settings", "structures", "cohorts", "packs")}
+    assert counts == {
+        "trials": 24, "cells": 4, "settings": 2, "structures": 1, "cohorts": 3, "packs": 1
+    }  # fmt: skip
+    assert (await api.get("/api/v1/sweeps")).json()["items"] == []
+
+
+async def test_a_repeated_key_gives_the_same_sweep_and_another_body_409(
+    api: httpx.AsyncClient,
+) -> None:
+    key = {"Idempotency-Key": "k1"}
+    first = await api.post("/api/v1/sweeps", json=spec(), headers=key)
+    again = await api.post("/api/v1/sweeps", json=spec(), headers=key)
+    other = await api.post("/api/v1/sweeps", json=spec(seeds=4), headers=key)
+    assert first.json()["id"] == again.json()["id"]
+    assert other.status_code == 409
+    assert "new key" in other.json()["cure"]
+
+
+async def test_a_sweep_is_paused_resumed_cancelled_and_deleted(api: httpx.AsyncClient) -> None:
+    base = f"/api/v1/sweeps/{(await submit(api))['id']}"
+    assert (await api.post(f"{base}/pause")).json()["state"] == "paused"
+    assert (await api.post(f"{base}/resume")).json()["state"] == "waiting"
+    assert (await api.delete(base)).status_code == 409
+    assert (await api.post(f"{base}/cancel")).json()["state"] == "cancelled"
+    assert (await api.post(f"{base}/pause")).status_code == 409
+    assert (await api.delete(base)).status_code == 204
+    assert (await api.get(base)).status_code == 404
+
+
+async def test_a_sweep_paused_by_a_change_of_code_says_the_cure(
+    api: httpx.AsyncClient, served: Served
+) -> None:
+    made = await submit(api)
+    with served.writing.begin() as session:
+        claims.pin(session, made["id"], NUMERICS)
+        new = claims.know(session, NUMERICS | {"code": "two"})
+        sweeps.pause(session, made["id"], reason=sweeps.CODE_CHANGED, offered_class=new)
+    base = f"/api/v1/sweeps/{made['id']}"
+    assert f"--accept-class {new}" in (await api.get(base)).json()["cure"]
+    assert (await api.post(f"{base}/resume")).status_code == 409
+    reply = await api.post(f"{base}/resume", json={"accept_class": new})
+    assert reply.json()["classes"] == [claims.class_id(NUMERICS), new]
+
+
+async def test_trials_are_paged_and_filtered(api: httpx.AsyncClient, served: Served) -> None:
+    sweep = (await submit(api))["id"]
+    train(served, sweep, 8, failing=1)
+    base = f"/api/v1/sweeps/{sweep}/trials"
+    page = (await api.get(f"{base}?limit=5")).json()
+    rest = (await api.get(f"{base}?limit=5&after={page['next']}")).json()
+    assert len(page["items"]) + len(rest["items"]) == 8
+    noisy = (await api.get(f"{base}?arm=noisy")).json()["items"]
+    assert {t["arm"] for t in noisy} == {"noisy"}
+    errored = (await api.get(f"{base}?end_state=errored")).json()["items"]
+    assert [t["error"] for t in errored] == ["Boom"]
+    one = (await api.get(f"/api/v1/trials/{errored[0]['id']}")).json()
+    assert one["traceback"] == "Trace"
+    won = (await api.get(f"{base}?success=true&criterion=0")).json()["items"]
+    assert {t["metrics"]["test_accuracy"]["final"] for t in won} == {0.95}
+    assert (await api.get(f"{base}?success=true")).status_code == 422
+    assert (await api.get("/api/v1/trials/99999")).status_code == 404
+
+
+async def test_no_rate_or_success_of_arrivals_is_shown_anywhere(
+    api: httpx.AsyncClient, served: Served
+) -> None:
+    """Instant successes and slow failures: until the cohort settles, nobody shows a success."""
+    sweep = (await submit(api))["id"]
+    with served.writing.begin() as session:
+        claims.pin(session, sweep, NUMERICS)
+        taken = claims.claim(session, sweep, 0, 16, worker="w", now=moment(1))
+        completion.complete(
+            session,
+            outcomes=[outcome(t, 0.95) for t in taken if t.seed % 2 == 0],
+            failures=(), dropped=(), numerics_id=claims.class_id(NUMERICS),
+            max_attempts=1, now=moment(2),
+        )  # fmt: skip
+    progress = (await api.get(f"/api/v1/sweeps/{sweep}/progress")).json()
+    assert progress["ended"] == 8
+    for arm in progress["arms"]:
+        assert arm["settled"]["trials"] == 0
+        assert all(c["successes"] == 0 for c in arm["settled"]["successes"])
+        assert "arrived" not in str(arm)
+    report = (await api.get(f"/api/v1/sweeps/{sweep}/report")).json()["findings"]
+    assert all(a["n"] == 0 and a["rate"] is None for c in report["criteria"] for a in c["arms"])
+    for path in (f"/sweeps/{sweep}", "/", f"/api/v1/sweeps/{sweep}/report?format=markdown"):
+        text = (await api.get(path)).text
+        assert "100.0 %" not in text
+        assert "50.0 %" not in text
+
+
+async def test_reports_come_in_three_formats_and_others_are_refused_by_name(
+    api: httpx.AsyncClient, served: Served
+) -> None:
+    sweep = (await submit(api))["id"]
+    for _ in range(3):
+        train(served, sweep)
+    base = f"/api/v1/sweeps/{sweep}/report"
+    body = (await api.get(base)).json()
+    assert set(body) == {"findings", "findings_hash", "run_log"}
+    markdown = await api.get(f"{base}?format=markdown")
+    assert markdown.headers["content-type"].startswith("text/markdown")
+    assert body["findings_hash"] in markdown.text
+    csv = await api.get(f"{base}?format=csv")
+    assert len(csv.text.splitlines()) == 1 + 2 * 4
+    for later in ("latex", "parquet", "html", "svg", "png"):
+        reply = await api.get(f"{base}?format={later}")
+        assert reply.status_code == 501
+        assert later in reply.json()["detail"]
+    assert (await api.get(f"{base}?format=doc")).status_code == 422
+
+
+async def test_experiments_and_presets_are_described(api: httpx.AsyncClient) -> None:
+    names = [e["name"] for e in (await api.get("/api/v1/experiments")).json()["items"]]
+    assert names == ["deep_mlp", "neural_gpu"]
+    one = (await api.get("/api/v1/experiments/deep_mlp")).json()
+    by_name = {h["name"]: h for h in one["hyper_parameters"]}
+    assert by_name["depth"]["placement"] == "shared"
+    assert by_name["noise_eta"]["placement"] == "per-lane"
+    assert "did you mean 'deep_mlp'" in (await api.get("/api/v1/experiments/deep_mpl")).text
+    for preset in (await api.get("/api/v1/presets")).json()["items"]:
+        reply = await api.post("/api/v1/sweeps?dry_run=true", json=preset["spec"])
+        assert reply.status_code == 200, reply.text
+    assert (await api.get("/api/v1/presets/nope")).status_code == 404
+
+
+@pytest.mark.parametrize(("method", "path", "what"), [(m, p, w) for m, p, w, _ in LATER])
+async def test_what_is_not_built_yet_is_refused_by_name(
+    api: httpx.AsyncClient, method: str, path: str, what: str
+) -> None:
+    reply = await api.request(method, re.sub(r"{\w+}", "1", path))
+    assert reply.status_code == 501
+    assert what in reply.json()["detail"]
+    assert reply.headers["content-type"] == "application/problem+json"
+
+
+async def test_probes_tell_alive_from_ready(api: httpx.AsyncClient, served: Served) -> None:
+    assert (await api.get("/healthz")).json() == {"status": "alive"}
+    assert (await api.get("/readyz")).status_code == 200
+    served.health = type(served.health)(store=True, dispatcher=True, workers=0)
+    assert (await api.get("/readyz")).status_code == 503
+
+
+async def test_the_description_of_the_api_needs_no_network(api: httpx.AsyncClient) -> None:
+    page = (await api.get("/docs")).text
+    assert "/api/v1/sweeps/{sweep}/cancel" in page
+    assert "//" not in page.replace("http://", "").replace("https://", "")
+    assert (await api.get("/openapi.json")).json()["paths"]
+
+
+async def test_a_fault_leaks_no_traceback(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("service.api.sweeps.sweeps.show", fault)
+    reply = await api.get("/api/v1/sweeps/x")
+    assert reply.status_code == 500
+    assert "secret" not in reply.text
+
+
+async def test_too_little_disk_is_refused_with_figures_and_stores_nothing(
+    api: httpx.AsyncClient, served: Served
+) -> None:
+    served.free = 300 * 2**20
+    reply = await api.post("/api/v1/sweeps", json=spec(seeds=1_000_000, cohort=50))
+    assert reply.status_code == 507
+    assert "300 MiB are free" in reply.json()["detail"]
+    assert (await api.get("/api/v1/sweeps")).json()["items"] == []
+
+
+def test_every_option_is_documented() -> None:
+    from service.configuration import Configuration  # noqa: PLC0415 - beside its only use
+
+    text = Path("docs/configuration.md").read_text(encoding="utf-8")
+    missing = [n for n in Configuration.model_fields if f"SEEDBED_{n.upper()}" not in text]
+    assert not missing
