@@ -37,11 +37,7 @@ def docs(request: Request) -> HTMLResponse:
     """The routes, from the OpenAPI description."""
     schema = request.app.openapi()
     routes = [
-        {
-            "method": method.upper(),
-            "path": path,
-            "does": operation.get("description") or operation["summary"],
-        }
+        {"method": method.upper(), "path": path, **operation}
         for path, operations in schema["paths"].items()
         for method, operation in operations.items()
     ]

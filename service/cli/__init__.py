@@ -1,1 +1,1 @@
-"""The `seedbed` command; everything heavy is imported by the command that needs it."""
+"""The command line: thin commands over the public client; nothing heavy is imported at start."""

@@ -1,37 +1,39 @@
-"""The `seedbed` command: its groups, and errors that leave without a traceback."""
-
-import sys
+"""The `seedbed` command: every command in its place; `--help` imports nothing heavy."""
 
 import typer
 
-from service.cli import sweeps
-from service.cli.server import server
+from service.cli import catalogue, operate, report, submit, sweeps
 
 app = typer.Typer(
     name="seedbed",
-    help="How often does training succeed, and does this change help?",
+    help="Massive random-restart sweeps: how often does training succeed, and what makes it "
+    "succeed more often?",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
     add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="All but serve, backup, db and demo speak to a running service (--url, SEEDBED_URL).",
 )
-sweeps.add(app)
-server(app)
+
+app.command()(operate.serve)
+app.command()(submit.submit)
+app.command()(submit.watch)
+app.command()(report.report)
+app.command("list")(sweeps.list_sweeps)
+app.command()(sweeps.show)
+app.command()(sweeps.pause)
+app.command()(sweeps.resume)
+app.command()(sweeps.cancel)
+app.command()(sweeps.delete)
+app.add_typer(catalogue.presets, name="presets")
+app.add_typer(catalogue.experiments, name="experiments")
+app.command()(operate.backup)
+app.add_typer(operate.db, name="db")
+app.command()(operate.demo)
 
 
 def main() -> None:
-    """Runs the command; 0 ok, 1 refused, 2 usage."""
-    try:
-        app()
-    except Exception as error:
-        if not _expected(error):
-            raise
-        sys.stderr.write(f"{error}\n")
-        sys.exit(1)
-
-
-def _expected(error: Exception) -> bool:
-    """Whether an error is one that tells its user what to do; others are ours, and show all."""
-    return type(error).__module__.split(".")[0] in ("service", "models", "workers")
+    """The entry point of the command."""
+    app()
 
 
 if __name__ == "__main__":

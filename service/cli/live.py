@@ -1,112 +1,97 @@
-"""A live table of a sweep: arrivals as progress, rates of settled seeds only."""
+"""Watches a sweep until it ends or the service paused it: a live table, or lines for a log file."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
-from service.client import Client
+from service.cli.picture import draw, headline, plain_line
+from service.client import Client, ServiceUnreachableError
 
-ENDED = ("finished", "cancelled")
-#: without a terminal, a line is printed each time so much more has ended
-STEP = 0.05
+#: without a terminal a line is written after so long, or so much
+LINE_S = 10.0
+LINE_SHARE = 0.05
+#: a service that restarts is waited for
+PATIENCE_S = 30.0
+
+Show = Callable[[Mapping[str, Any], str], None]
 
 
 def watch(
     client: Client,
-    sweep: str,
+    sweep_id: str,
     console: Console,
-    *,
     poll_s: float = 1.0,
+    *,
+    clock: Callable[[], float] = time.monotonic,
     wait: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
-    """Follows a sweep until it ends or the service pauses it; returns it as it then is."""
-    progress = client.progress(sweep)
-    if console.is_terminal:
-        with Live(table(progress), console=console, transient=False) as live:
-            while not over(progress):
-                wait(poll_s)
-                progress = client.progress(sweep)
-                live.update(table(progress))
-        return client.sweep(sweep)
-    shown = -1.0
-    while True:
-        done = progress["ended"] / progress["trials"]
-        if done >= shown + STEP or (over(progress) and done != shown):
-            console.print(line(progress), soft_wrap=True, highlight=False)
-            shown = done
-        if over(progress):
-            return client.sweep(sweep)
-        wait(poll_s)
-        progress = client.progress(sweep)
+    """Shows progress and returns the sweep once it has ended or the service has paused it.
+
+    A sweep that a person paused is watched on. A service that does not answer is waited for.
+
+    Raises:
+        ServiceError: there is no such sweep.
+        ServiceUnreachableError: the service did not answer for 30 s.
+    """
+    sweep = client.sweep(sweep_id)
+    with _shown(sweep["name"], console, clock) as show:
+        progress = client.progress(sweep_id)
+        answered = clock()
+        show(progress, "")
+        while not over(progress):
+            wait(poll_s)
+            try:
+                progress = client.progress(sweep_id)
+            except ServiceUnreachableError:
+                if clock() - answered > PATIENCE_S:
+                    raise
+                show(progress, "the service does not answer at present; asking again")
+                continue
+            answered = clock()
+            show(progress, "")
+    return client.sweep(sweep_id)
 
 
-def over(progress: dict[str, Any]) -> bool:
-    """Whether nothing will change without somebody's doing."""
-    stuck = progress["state"] == "paused" and progress["running"] == 0
-    return progress["state"] in ENDED or stuck
+def over(progress: Mapping[str, Any]) -> bool:
+    """Whether nothing more happens unless somebody acts."""
+    paused_by_service = progress["state"] == "paused" and progress.get("reason") is not None
+    return progress["state"] in ("finished", "cancelled") or paused_by_service
 
 
-def table(progress: dict[str, Any]) -> Group:
-    """Bars of what has ended, and the settled rates beside them."""
-    found = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("arm", "ended", "", "settled", *map(rule, criteria(progress))):
-        found.add_column(name)
-    for arm in progress["arms"]:
-        ended = sum(arm["ended"].values())
-        found.add_row(
-            arm["name"],
-            f"{ended} of {arm['trials']}",
-            ProgressBar(total=arm["trials"], completed=ended, width=24),
-            str(arm["settled"]["trials"]),
-            *(rate(c["successes"], arm["settled"]["trials"]) for c in arm["settled"]["successes"]),
-        )
-    return Group(found, Text(footer(progress), style="dim"))
+@contextlib.contextmanager
+def _shown(name: str, console: Console, clock: Callable[[], float]) -> Iterator[Show]:
+    if not console.is_terminal:
+        yield _Lines(name, console, clock)
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        yield lambda progress, notice: live.update(draw(name, progress, notice), refresh=True)
 
 
-def footer(progress: dict[str, Any]) -> str:
-    """State, cohorts and what the rates are of."""
-    cohorts = progress["cohorts"]
-    parts = [
-        progress["state"],
-        f"cohorts settled {cohorts['settled']} of {cohorts['total']}",
-        "rates are of settled seeds; intervals come with the finished report",
-    ]
-    if progress["eta_s"] is not None:
-        parts.insert(1, f"about {progress['eta_s']:.0f} s left")
-    return " · ".join(parts)
+class _Lines:
+    """Writes a line when enough time has passed or enough has changed."""
 
+    def __init__(self, name: str, console: Console, clock: Callable[[], float]) -> None:
+        self._name, self._console, self._clock = name, console, clock
+        self._last: tuple[float, int, str] | None = None
 
-def line(progress: dict[str, Any]) -> str:
-    """The same in one line, for logs."""
-    arms = []
-    for arm in progress["arms"]:
-        settled = arm["settled"]
-        won = next(c for c in settled["successes"] if c["primary"])
-        arms.append(
-            f"{arm['name']} {sum(arm['ended'].values())}/{arm['trials']} ended, settled "
-            f"{rate(won['successes'], settled['trials'])}"
-        )
-    return f"{progress['state']}: {'; '.join(arms)}"
+    def __call__(self, progress: Mapping[str, Any], notice: str) -> None:
+        ended: int = progress["ended"]
+        state = notice or progress["state"]
+        if self._last is None:
+            self._write(headline(self._name, progress))
+        elif (
+            state == self._last[2]
+            and ended - self._last[1] < LINE_SHARE * progress["trials"]
+            and self._clock() - self._last[0] < LINE_S
+        ):
+            return
+        else:
+            self._write(notice or plain_line(progress))
+        self._last = (self._clock(), ended, state)
 
-
-def criteria(progress: dict[str, Any]) -> list[dict[str, Any]]:
-    """The sweep's criteria."""
-    found: list[dict[str, Any]] = progress["arms"][0]["settled"]["successes"]
-    return found
-
-
-def rule(criterion: dict[str, Any]) -> str:
-    """A criterion in short."""
-    sign = "<=" if criterion["comparison"] == "at_most" else ">="
-    return f"{criterion['metric']} {sign} {criterion['threshold']:g}"
-
-
-def rate(successes: int, trials: int) -> str:
-    """k/n and percent; a dash before anything is settled."""
-    return f"{successes}/{trials} = {100 * successes / trials:.0f} %" if trials else "-"
+    def _write(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)

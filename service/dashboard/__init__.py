@@ -1,1 +1,1 @@
-"""The dashboard: plain pages made on the server, refreshed by one small script of our own."""
+"""The dashboard: pages made on the server from counters, which refresh themselves."""

@@ -1,111 +1,106 @@
-"""Pages and their fragments; they read counters, so the number of trials costs nothing."""
+"""The dashboard's pages and the fragments that refresh them; they read counters and never write.
 
-from importlib.resources import files
-from typing import Any
+Every page is whole without a script. Rates are of settled cohorts; arrivals are progress only.
+"""
 
-from fastapi import APIRouter, FastAPI
+import hashlib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse
-from fastapi.staticfiles import StaticFiles
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from service.api.state import Reading
 from service.api.views import sweep_json
-from service.report.build import build
+from service.dashboard.errored import errored
+from service.dashboard.findings import Findings
+from service.dashboard.render import STATIC, text
 from service.store import sweeps
+from service.store.errors import UnknownSweepError
 from service.store.progress import progress
-from service.store.tables import ENDED_SWEEPS
 
+PAGE = 25
 router = APIRouter(include_in_schema=False)
 
-_PAGE = 50
-
-
-def _percent(part: float, whole: float) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "-"
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def _points(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:+.1f}"
-
-
-def _rule(criterion: Any) -> str:
-    sign = "≤" if criterion["comparison"] == "at_most" else "≥"
-    return f"{criterion['metric']} {sign} {criterion['threshold']:g}"
-
-
-_templates = Environment(
-    loader=PackageLoader("service.dashboard"),
-    autoescape=select_autoescape(),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_templates.filters |= {"duration": _duration, "points": _points, "rule": _rule}
-_templates.globals |= {"percent": _percent}
-
-
-def render(template: str, **values: Any) -> HTMLResponse:
-    """A template as a response."""
-    return HTMLResponse(_templates.get_template(template).render(**values))
+After = Annotated[str | None, Query(max_length=32)]
+IfNoneMatch = Annotated[str | None, Header()]
 
 
 def install(app: FastAPI) -> None:
-    """Adds pages and static files to an application."""
+    """Adds the pages to an application."""
+    app.state.findings = Findings()
     app.include_router(router)
-    folder = files("service.dashboard") / "static"
-    app.mount("/static", StaticFiles(directory=str(folder)), name="static")
+
+
+def render(template: str, status: int = 200, **content: Any) -> HTMLResponse:
+    """A page from a template of the dashboard."""
+    return HTMLResponse(text(template, **content), status)
 
 
 @router.get("/")
-def index(session: Reading) -> HTMLResponse:
-    """All sweeps, newest first."""
-    return render("index.html", sweeps=_list(session))
+def index(session: Reading, after: After = None) -> HTMLResponse:
+    """Sweeps, newest first."""
+    return render("sweeps.html", **_newest(session, after))
 
 
 @router.get("/fragments/sweeps")
-def index_fragment(session: Reading) -> HTMLResponse:
-    """The part of the list that changes."""
-    return render("_sweeps.html", sweeps=_list(session))
+def index_fragment(
+    session: Reading, after: After = None, if_none_match: IfNoneMatch = None
+) -> Response:
+    """What of the list changes."""
+    return _fragment(text("_sweeps.html", **_newest(session, after)), if_none_match)
 
 
 @router.get("/sweeps/{sweep}")
 def show(sweep: str, session: Reading) -> HTMLResponse:
     """One sweep."""
-    return render("sweep.html", **_one(session, sweep))
+    try:
+        return render("sweep.html", **_one(session, sweep))
+    except UnknownSweepError as error:
+        return render("missing.html", 404, detail=error.args[0])
 
 
 @router.get("/fragments/sweeps/{sweep}")
-def show_fragment(sweep: str, session: Reading) -> HTMLResponse:
-    """The part of a sweep's page that changes."""
-    return render("_sweep.html", **_one(session, sweep))
+def show_fragment(sweep: str, session: Reading, if_none_match: IfNoneMatch = None) -> Response:
+    """What of a sweep changes; its cost is arms x criteria, whatever the number of trials."""
+    return _fragment(text("_sweep.html", **_one(session, sweep)), if_none_match)
 
 
-def _list(session: Reading) -> list[dict[str, Any]]:
-    found = sweeps.page(session, after=None, limit=_PAGE)
-    return [sweep_json(v, progress(session, v.id), with_spec=False) for v in found]
+@router.get("/fragments/sweeps/{sweep}/findings")
+def findings_fragment(sweep: str, session: Reading, request: Request) -> HTMLResponse:
+    """The findings of a finished sweep: asked for once a page, computed once a process."""
+    known: Findings = request.app.state.findings
+    view = sweeps.show(session, sweep)
+    return render("_findings.html", findings=known.of(session, view))
+
+
+@router.get("/static/{name}")
+def static(name: str, if_none_match: IfNoneMatch = None) -> Response:
+    """Style, script and icon: exactly the files that are there, read at the start."""
+    if name not in STATIC:
+        return render("missing.html", 404, detail=f"there is no file {name!r}")
+    file = STATIC[name]
+    headers = {"ETag": file.tag, "Cache-Control": "no-cache"}
+    if if_none_match == file.tag:
+        return Response(status_code=304, headers=headers)
+    return Response(file.content, media_type=file.media_type, headers=headers)
+
+
+def _newest(session: Reading, after: str | None) -> dict[str, Any]:
+    found = sweeps.page(session, after=after, limit=PAGE + 1)
+    items = [sweep_json(v, progress(session, v.id), with_spec=False) for v in found[:PAGE]]
+    following = found[PAGE - 1].id if len(found) > PAGE else None
+    return {"sweeps": items, "after": after, "following": following}
 
 
 def _one(session: Reading, sweep: str) -> dict[str, Any]:
-    view = sweep_json(sweeps.show(session, sweep), progress(session, sweep))
-    findings = None
-    if view["state"] in ENDED_SWEEPS:
-        report = build(session, sweep)
-        findings = {
-            "hash": report.findings_hash,
-            "criteria": report.findings["criteria"],
-            "complete": report.findings["plan"]["complete"],
-        }
-    return {
-        "sweep": view,
-        "progress": view["progress"],
-        "findings": findings,
-        "live": view["state"] not in ENDED_SWEEPS,
-    }
+    view = sweeps.show(session, sweep)
+    found = sweep_json(view, progress(session, sweep))
+    lost = sum(arm["ended"]["errored"] for arm in found["progress"]["arms"])
+    return {"sweep": found, "errors": errored(session, sweep) if lost else [], "lost": lost}
+
+
+def _fragment(body: str, if_none_match: str | None) -> Response:
+    tag = f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
+    if if_none_match == tag:
+        return Response(status_code=304, headers={"ETag": tag})
+    return HTMLResponse(body, headers={"ETag": tag})

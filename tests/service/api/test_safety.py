@@ -83,7 +83,9 @@ async def test_json_of_the_wrong_shape_is_refused(api: httpx.AsyncClient, text: 
 
 
 async def test_counts_are_multiplied_before_anything_is_built(api: httpx.AsyncClient) -> None:
-    grid = {k: [0.001 * i for i in range(1, 400)] for k in ("learning_rate", "init_std", "momentum")}
+    grid = {
+        k: [0.001 * i for i in range(1, 400)] for k in ("learning_rate", "init_std", "momentum")
+    }
     began = time.perf_counter()
     reply = await api.post(POST, json=spec(grid=grid, seeds=10**300, cohort=None))
     assert reply.status_code == 422

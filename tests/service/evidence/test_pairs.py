@@ -85,9 +85,7 @@ def test_bounds_are_those_of_the_best_and_worst_completion(
     pairs: Pairs, a_won: int, a_lost: int, b_won: int, b_lost: int, missing: int
 ) -> None:
     """Filling in every missing member by hand gives the same range."""
-    found = bounds(
-        pairs, a_won=a_won, a_lost=a_lost, b_won=b_won, b_lost=b_lost, missing=missing
-    )
+    found = bounds(pairs, a_won=a_won, a_lost=a_lost, b_won=b_won, b_lost=b_lost, missing=missing)
     total = pairs.n + a_won + a_lost + b_won + b_lost + missing
     if total == 0:
         assert found is None

@@ -28,9 +28,7 @@ def careless(session: Any, sweep: str, pairs: Any, values: Any) -> dict[Any, Any
         update(trials)
         .where(trials.c.sweep == sweep, trials.c.id.in_(attempts))
         .values(**values)
-        .returning(
-            trials.c.id, trials.c.cell, trials.c.arm, trials.c.cohort, trials.c.structure
-        )
+        .returning(trials.c.id, trials.c.cell, trials.c.arm, trials.c.cohort, trials.c.structure)
     ).all()
     return {(r.id, attempts[r.id]): r for r in rows}
 

@@ -1,0 +1,113 @@
+"""Commands that run beside the service's own files, not through REST: serve, backup, db, demo."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that --help is fast
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service.cli.connection import REFUSED, USAGE, fail, spoken
+
+if TYPE_CHECKING:
+    from service.configuration import Configuration
+
+db = typer.Typer(help="Care for the store.", no_args_is_help=True)
+
+
+def configured(**given: Any) -> "Configuration":
+    """The configuration of the environment, with what was given as options put first."""
+    from pydantic import ValidationError
+
+    from service.configuration import Configuration
+
+    try:
+        return Configuration(**{key: value for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        lines = []
+        for item in error.errors(include_url=False):
+            place = "".join(f"{part}: " for part in item["loc"])
+            lines.append(place + item["msg"].removeprefix("Value error, "))
+        fail(
+            "\n".join(lines) + "\nNothing was started.\nWhat to do: mend the option, or the "
+            "SEEDBED_* variable of that name",
+            USAGE,
+        )
+
+
+def serve(
+    host: Annotated[str | None, typer.Option("--host", help="Address to bind.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")
+    ] = None,
+    state_folder: Annotated[
+        Path | None, typer.Option("--state-folder", help="Where SQLite lies.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Ray workers.")] = None,
+) -> None:
+    """Run the service on this machine until Ctrl-C; nothing that was recorded is lost."""
+    configuration = configured(host=host, port=port, state_folder=state_folder, workers=workers)
+    from service.dispatch.loop import LeaseLostError
+    from service.embedded import PortTakenError
+    from service.embedded import serve as run
+    from service.store.errors import StoreError
+
+    with spoken(StoreError, PortTakenError, LeaseLostError):
+        run(configuration)
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(help="A file that does not exist yet.")],
+) -> None:
+    """Copy the SQLite store to a file, even while the service runs."""
+    configuration = configured()
+    from service.store.backup import backup as copy
+    from service.store.engine import open_engine
+    from service.store.errors import StoreError
+
+    engine = open_engine(configuration.database_url)
+    try:
+        with spoken(StoreError):
+            size = copy(engine, target)
+    except OSError as error:
+        fail(
+            f"{target} cannot be written: {error.strerror}\nThe store is as it was.\n"
+            "What to do: name a file in a folder that exists and may be written to",
+            REFUSED,
+        )
+    finally:
+        engine.dispose()
+    typer.echo(f"{target}: {size:,} bytes")
+
+
+@db.command("upgrade")
+def upgrade() -> None:
+    """Bring the store's schema to the newest version; `serve` does the same at its start."""
+    configuration = configured()
+    from service.embedded import ownership, prepare_folder
+    from service.store.engine import open_engine
+    from service.store.engine import upgrade as migrate
+    from service.store.errors import StoreError
+
+    prepare_folder(configuration.state_folder)
+    with spoken(StoreError), ownership(configuration.database_url):
+        engine = open_engine(configuration.database_url)
+        try:
+            migrate(engine)
+        finally:
+            engine.dispose()
+    typer.echo("the store's schema is the newest")
+
+
+def demo(
+    *,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the dashboard running until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Run a real sweep on this machine, from nothing to its report."""
+    from service.cli.demo import DemoError, run
+    from service.client import ServiceError, ServiceUnreachableError
+
+    with spoken(DemoError, ServiceError, ServiceUnreachableError):
+        run(keep=keep)

@@ -1,0 +1,20 @@
+"""The public Python client: `with Client(url) as client: client.submit(spec)`."""
+
+from service.client.errors import (
+    ReplyLostError,
+    ServiceError,
+    ServiceUnreachableError,
+    SpecFileError,
+)
+from service.client.http import DEFAULT_URL, Client
+from service.client.spec_file import read_spec
+
+__all__ = [
+    "DEFAULT_URL",
+    "Client",
+    "ReplyLostError",
+    "ServiceError",
+    "ServiceUnreachableError",
+    "SpecFileError",
+    "read_spec",
+]

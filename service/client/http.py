@@ -1,0 +1,248 @@
+"""One method a route of the REST API; a refusal becomes a ServiceError that says what to do."""
+
+import ipaddress
+import uuid
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Literal, Self
+from urllib.parse import quote
+
+import httpx
+
+from service.client.errors import ReplyLostError, ServiceError, ServiceUnreachableError
+
+DEFAULT_URL = "http://127.0.0.1:8321"
+API = "/api/v1"
+PAGE = 200
+#: a submission whose reply was lost is sent again this often, under the same key
+RETRIES = 2
+
+Json = dict[str, Any]
+
+
+class Client:
+    """Speaks to a Seedbed service; a context manager that closes its connections.
+
+    Args:
+        url: where the service listens.
+        timeout_s: the longest that one request may wait for its reply.
+        transport: what carries requests, for tests.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        timeout_s: float = 60.0,
+        *,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        parsed = httpx.URL(self.url)
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise ValueError(
+                f"{url!r} is no service URL; it begins with http:// or https:// and names a host; "
+                f"use one such as {DEFAULT_URL}"
+            )
+        self._http = httpx.Client(
+            base_url=self.url,
+            timeout=timeout_s,
+            transport=transport,
+            trust_env=not _is_loopback(parsed.host),  # no proxy leads to this very machine
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    def submit(
+        self, spec: Mapping[str, Any], idempotency_key: str | None = None, *, dry_run: bool = False
+    ) -> Json:
+        """Creates a sweep and returns it; with `dry_run` returns only what it would run.
+
+        A reply that is lost on the way is asked for again under the same key, which gives the same
+        sweep. The key is drawn afresh unless given: an equal spec is then a new sweep.
+        """
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        for _ in range(RETRIES):
+            try:
+                return self._submit(spec, headers, dry_run=dry_run)
+            except ReplyLostError:
+                continue
+        return self._submit(spec, headers, dry_run=dry_run)
+
+    def _submit(
+        self, spec: Mapping[str, Any], headers: Mapping[str, str], *, dry_run: bool
+    ) -> Json:
+        params = {"dry_run": "true"} if dry_run else {}
+        return self._json("POST", "/sweeps", json=dict(spec), params=params, headers=headers)
+
+    def sweeps(self) -> Iterator[Json]:
+        """Every sweep, newest first; pages are asked for as they are needed."""
+        return self._pages("/sweeps", {})
+
+    def sweep(self, sweep: str) -> Json:
+        """One sweep with its spec, state and counters."""
+        return self._json("GET", _path("sweeps", sweep))
+
+    def progress(self, sweep: str) -> Json:
+        """The counters of a sweep: arrivals as progress, successes of settled cohorts only."""
+        return self._json("GET", _path("sweeps", sweep, "progress"))
+
+    def pause(self, sweep: str) -> Json:
+        """Stops claims; trials that train go on to their end."""
+        return self._json("POST", _path("sweeps", sweep, "pause"), json={})
+
+    def resume(self, sweep: str, accept_class: str | None = None) -> Json:
+        """Lets a paused sweep go on; after a change of code only with the class accepted."""
+        body = {} if accept_class is None else {"accept_class": accept_class}
+        return self._json("POST", _path("sweeps", sweep, "resume"), json=body)
+
+    def cancel(self, sweep: str) -> Json:
+        """Cancels what has not ended."""
+        return self._json("POST", _path("sweeps", sweep, "cancel"), json={})
+
+    def delete(self, sweep: str) -> None:
+        """Deletes an ended sweep with all its outcomes."""
+        self._send("DELETE", _path("sweeps", sweep))
+
+    def trials(
+        self,
+        sweep: str,
+        *,
+        arm: str | None = None,
+        cell: int | None = None,
+        end_state: str | None = None,
+        success: bool | None = None,
+        criterion: int | None = None,
+    ) -> Iterator[Json]:
+        """A sweep's trials that were claimed, in order of id; pages are asked for as needed."""
+        wanted = {
+            "arm": arm,
+            "cell": cell,
+            "end_state": end_state,
+            "success": success,
+            "criterion": criterion,
+        }
+        given = {k: v for k, v in wanted.items() if v is not None}
+        return self._pages(_path("sweeps", sweep, "trials"), given)
+
+    def trial(self, trial: int) -> Json:
+        """One trial; an errored one with its error and traceback."""
+        return self._json("GET", _path("trials", str(trial)))
+
+    def report(
+        self,
+        sweep: str,
+        format: Literal["json", "markdown", "csv"] = "json",  # noqa: A002 - the route's word
+    ) -> Any:
+        """The report: a dict for json, text for the others."""
+        reply = self._send("GET", _path("sweeps", sweep, "report"), params={"format": format})
+        return self._parsed(reply) if format == "json" else reply.text
+
+    def experiments(self) -> list[Json]:
+        """Every experiment with its hyper-parameters and metrics."""
+        found: list[Json] = self._json("GET", "/experiments")["items"]
+        return found
+
+    def experiment(self, name: str) -> Json:
+        """One experiment."""
+        return self._json("GET", _path("experiments", name))
+
+    def presets(self) -> list[Json]:
+        """Every sweep that is ready to be submitted."""
+        found: list[Json] = self._json("GET", "/presets")["items"]
+        return found
+
+    def preset(self, name: str) -> Json:
+        """One preset: name, title, about, spec."""
+        return self._json("GET", _path("presets", name))
+
+    def ready(self) -> bool:
+        """Whether the service has a store, a dispatcher and workers."""
+        reply = self._exchange("GET", "/readyz")
+        if reply.status_code not in (httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE):
+            raise _refusal(reply)
+        return reply.status_code == httpx.codes.OK
+
+    def _pages(self, path: str, params: Mapping[str, Any]) -> Iterator[Json]:
+        after: dict[str, Any] = {}
+        while True:
+            page = self._json("GET", path, params={**params, "limit": PAGE, **after})
+            yield from page["items"]
+            if page.get("next") is None:
+                return
+            after = {"after": page["next"]}
+
+    def _json(self, method: str, path: str, **options: Any) -> Json:
+        found: Json = self._parsed(self._send(method, path, **options))
+        return found
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        reply = self._exchange(method, API + path, **options)
+        if not reply.is_success:
+            raise _refusal(reply)
+        return reply
+
+    def _exchange(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **options)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
+            raise ServiceUnreachableError(self.url, _reason(error)) from error
+        except httpx.TransportError as error:
+            raise ReplyLostError(self.url, _reason(error)) from error
+
+    def _parsed(self, reply: httpx.Response) -> Any:
+        try:
+            return reply.json()
+        except ValueError as error:
+            kind = reply.headers.get("content-type", "no content type")
+            raise ServiceError(
+                reply.status_code,
+                "The reply is not Seedbed's",
+                f"{self.url} answered with {kind}; a Seedbed service answers with JSON",
+                "check --url or SEEDBED_URL",
+            ) from error
+
+
+def _path(*parts: str) -> str:
+    """A path whose parts cannot reach into another."""
+    return "".join("/" + quote(part, safe="") for part in parts)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _reason(error: httpx.TransportError) -> str:
+    return str(error) or type(error).__name__
+
+
+def _refusal(reply: httpx.Response) -> ServiceError:
+    """The service's problem+json, or what can be said without one."""
+    try:
+        problem = reply.json()
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict):
+        problem = {}
+    return ServiceError(
+        reply.status_code,
+        str(problem.get("title") or reply.reason_phrase or "The service refused"),
+        str(problem.get("detail") or "it gave no reason"),
+        str(problem.get("cure") or ""),
+        [e for e in problem.get("errors") or [] if isinstance(e, Mapping)],
+    )

@@ -1,0 +1,44 @@
+"""Findings of finished sweeps, computed when first asked for and then remembered."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from service.report.build import build
+from service.store.sweeps import SweepView
+
+_MOST = 64
+
+
+class Findings:
+    """Remembers what the dashboard shows of at most 64 reports; safe to share among threads."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, session: Session, sweep: SweepView) -> Mapping[str, Any] | None:
+        """What the report found, or None while the sweep is not finished."""
+        if sweep.state != "finished":
+            return None
+        with self._lock:  # two who ask at once share one computation
+            if sweep.id not in self._known:
+                report = build(session, sweep.id)
+                self._known[sweep.id] = {
+                    "hash": report.findings_hash,
+                    "estimand": report.findings["estimand"],
+                    "criteria": sorted(
+                        (
+                            {k: v for k, v in c.items() if k != "cells"}
+                            for c in report.findings["criteria"]
+                        ),
+                        key=lambda c: not c["primary"],
+                    ),
+                }
+            self._known.move_to_end(sweep.id)
+            while len(self._known) > _MOST:
+                self._known.popitem(last=False)
+            return self._known[sweep.id]

@@ -1,0 +1,63 @@
+"""Numbers and rules as people read them: the same on the terminal and on the dashboard."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_MINUTE_S = 60.0
+_HOUR_S = 3600.0
+_DAY_S = 86400.0
+
+
+def rule(criterion: Mapping[str, Any]) -> str:
+    """A criterion: `test_accuracy >= 0.9`."""
+    return f"{criterion['metric']} {threshold(criterion)}"
+
+
+def threshold(criterion: Mapping[str, Any]) -> str:
+    """Its comparison: `>= 0.9`."""
+    sign = "<=" if criterion["comparison"] == "at_most" else ">="
+    return f"{sign} {criterion['threshold']:g}"
+
+
+def rate(successes: int, settled: int) -> str:
+    """`23 of 25  92.0 %`; without settled trials there is no rate."""
+    return f"{successes} of {settled}  {100 * successes / settled:.1f} %" if settled else "-"
+
+
+def duration(seconds: float) -> str:
+    """Coarse on purpose: `40 s`, `12 min`, `3.5 h`, `2.1 days`."""
+    if seconds < _MINUTE_S:
+        return f"{seconds:.0f} s"
+    if seconds < _HOUR_S:
+        return f"{seconds / _MINUTE_S:.0f} min"
+    if seconds < _DAY_S:
+        return f"{seconds / _HOUR_S:.1f} h"
+    return f"{seconds / _DAY_S:.1f} days"
+
+
+def ended(arm: Mapping[str, Any]) -> int:
+    """Terminal trials of an arm, whatever their end state."""
+    return sum(arm["ended"].values())
+
+
+def percent(share: float | None) -> str:
+    """`92.0 %`, or a dash where there is none."""
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def points(share: float | None) -> str:
+    """A difference of rates in percentage points, with its sign: `+72.0`."""
+    return "-" if share is None else f"{100 * share:+.1f}"
+
+
+def p(value: float | None) -> str:
+    """A p value to four digits."""
+    least = 1e-4
+    if value is None:
+        return "-"
+    return f"< {least:.4f}" if value < least else f"{value:.4f}"
+
+
+def moment(text: str | None) -> str:
+    """An ISO time in UTC, to the second: `2026-11-24 13:05:10 UTC`."""
+    return "-" if text is None else text[:19].replace("T", " ") + " UTC"

@@ -1,0 +1,80 @@
+"""The dashboard in a real browser: it refreshes itself and runs no foreign script."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from service.client import Client
+from tests.service.samples import outcome, spec
+from tests.service.serving import Served
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+@pytest.fixture
+def browser_page() -> Iterator[Page]:
+    """A page of headless Chromium; whatever it complains about fails the test."""
+    if not CHROMIUM.exists():
+        why = "no /usr/bin/chromium: THE DASHBOARD WAS NOT LOOKED AT; apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(why)
+        pytest.skip(why)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        page = browser.new_page()
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda message: complaints.append(message.text) if message.type == "error" else None,
+        )
+        yield page
+        browser.close()
+        assert complaints == []
+
+
+def submit(served: Served, **changes: object) -> str:
+    with Client(served.url) as client:
+        primary = {"arm": "noisy", "against": "plain"}
+        found: str = client.submit(spec(primary=primary, **changes))["id"]
+        return found
+
+
+def test_a_sweep_refreshes_itself_to_its_findings_without_a_reload(
+    served: Served, browser_page: Page
+) -> None:
+    sweep = submit(served)
+    browser_page.goto(f"{served.url}/sweeps/{sweep}")
+    browser_page.evaluate("window.sameDocument = true")
+    expect(browser_page.locator(".status")).to_contain_text("0 of 24 trials ended")
+    served.train(9)
+    expect(browser_page.locator(".status")).to_contain_text("9 of 24 trials ended", timeout=10_000)
+    expect(browser_page.locator(".rates")).to_contain_text("%")
+    served.train_all(lambda task: outcome(task, 0.95 if task.values["noise_eta"] else 0.1))
+    expect(browser_page.locator(".headline")).to_contain_text("points", timeout=10_000)
+    assert browser_page.evaluate("window.sameDocument") is True
+
+
+def test_a_new_sweep_appears_in_an_open_list(served: Served, browser_page: Page) -> None:
+    browser_page.goto(served.url)
+    expect(browser_page.locator("main")).to_contain_text("No sweeps yet")
+    submit(served, name="<script>document.title = 'taken over'</script>")
+    expect(browser_page.locator(".name")).to_contain_text("taken over", timeout=10_000)
+    expect(browser_page).to_have_title(re.compile("^Sweeps"))
+
+
+def test_bars_are_as_long_as_the_share_that_ended(served: Served, browser_page: Page) -> None:
+    sweep = submit(served)
+    served.train(6)
+    browser_page.goto(f"{served.url}/sweeps/{sweep}")
+    track = browser_page.locator(".arms .bar .track").first.bounding_box()
+    done = browser_page.locator(".arms .bar .finished").first.bounding_box()
+    assert track is not None
+    assert done is not None
+    assert done["width"] / track["width"] == pytest.approx(3 / 12, abs=0.01)

@@ -1,0 +1,95 @@
+"""The real application over a real SQLite store on a free port; trials end when a test says so."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from sqlalchemy import Engine
+
+from service.api.app import Health, create_app
+from service.configuration import Configuration
+from service.store import claims, completion
+from service.store.engine import reading_factory, session_factory
+from tests.service.samples import NUMERICS, moment, outcome
+from workers.messages import Assignment, Failure, Outcome
+
+Yield = Callable[[Assignment], Outcome | Failure]
+WAIT_S = 20
+
+
+@dataclass
+class Served:
+    """A served application and its store."""
+
+    url: str
+    engine: Engine
+
+    def train(self, limit: int, yields: Yield = outcome, *, max_attempts: int = 3) -> int:
+        """Claims up to `limit` trials of the first queue that has some and ends them at once."""
+        with session_factory(self.engine).begin() as session:
+            queues = claims.queues(session)
+            if not queues:
+                return 0
+            queue = queues[0]
+            claims.pin(session, queue.sweep, NUMERICS)
+            tasks = claims.claim(
+                session, queue.sweep, queue.structure, limit, worker="stand-in", now=moment(1)
+            )
+        returned = [yields(task) for task in tasks]
+        with session_factory(self.engine).begin() as session:
+            completion.complete(
+                session,
+                outcomes=[r for r in returned if isinstance(r, Outcome)],
+                failures=[r for r in returned if isinstance(r, Failure)],
+                dropped=[],
+                numerics_id=claims.class_id(NUMERICS),
+                max_attempts=max_attempts,
+                now=moment(60),
+            )
+        return len(tasks)
+
+    def train_all(self, yields: Yield = outcome, *, max_attempts: int = 3) -> None:
+        """Ends everything."""
+        while self.train(64, yields, max_attempts=max_attempts):
+            pass
+
+
+@contextlib.contextmanager
+def serving(engine: Engine, folder: Path) -> Iterator[Served]:
+    """Serves until the block ends."""
+    app = create_app(
+        writing=session_factory(engine),
+        reading=reading_factory(engine),
+        configuration=Configuration(state_folder=folder),
+        wake=lambda: None,
+        health=lambda: Health(store=True, dispatcher=True, workers=1),
+    )
+    started = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = _Announced(uvicorn.Config(app, log_config=None), started)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        assert started.wait(WAIT_S), "the application did not start"
+        yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", engine)
+    finally:
+        server.should_exit = True
+        thread.join(WAIT_S)
+        listener.close()
+
+
+class _Announced(uvicorn.Server):
+    """Says when it listens, so that nobody has to poll."""
+
+    def __init__(self, config: uvicorn.Config, started: threading.Event) -> None:
+        super().__init__(config)
+        self._started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's own, and then the word."""
+        await super().startup(sockets)
+        self._started.set()
