@@ -1,26 +1,26 @@
-"""Parses a spec into a plan: every key checked, every cell resolved, every count multiplied first.
+"""Parses a spec into a plan: every key checked, every cell resolved, counts multiplied first.
 
-What can be decided without building anything (sizes) is decided before anything is built.
+What can be decided without building anything (sizes, names, single values, the criterion) is
+decided before anything is built, and all that is wrong with it is said at once.
 """
 
-import itertools
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from models.experiment import Experiment
-from service.plan import Arm, Cell, Contrast, Plan, Setting, Structure
-from service.spec.criteria import build_criteria, leave_rule
+from service.plan import Plan
+from service.spec.build import build_plan
+from service.spec.criteria import judge_alone
+from service.spec.fit import judge_fit
 from service.spec.problems import Problem, SpecError, from_pydantic, near, shown
 from service.spec.shape import LATER_KEYS, Shape
-from workers.messages import PackSpec
 
 MOST_TRIALS = 10_000_000
 MOST_CELLS = 100_000
-COHORT = 50
 
 
 def parse(body: object, experiments: Mapping[str, Experiment]) -> Plan:
@@ -34,22 +34,17 @@ def parse(body: object, experiments: Mapping[str, Experiment]) -> Plan:
         SpecError: with every problem that was found.
     """
     shape = _shape(body)
+    problems = _sizes(shape) + judge_alone(shape)
     experiment = experiments.get(shape.experiment)
     if experiment is None:
         cure = near(shape.experiment, experiments)
-        raise SpecError(
-            [Problem("experiment", shown(shape.experiment), "no experiment of this name", cure)]
-        )
-    _sizes(shape)
-    _raise(_names(shape, experiment))
-    _raise(_values(shape, experiment))
-    root = shape.root or secrets.token_hex(16)
-    return _Builder(shape, experiment, root).plan()
-
-
-def _raise(problems: list[Problem]) -> None:
+        rule = "there is no experiment of this name"
+        raise SpecError([Problem("experiment", shown(shape.experiment), rule, cure), *problems])
+    own = _names(shape, experiment) + _values(shape, experiment)
+    problems += own + _fit(shape, experiment, sound=not own)
     if problems:
         raise SpecError(problems)
+    return build_plan(shape, experiment, shape.root or secrets.token_hex(16))
 
 
 def _shape(body: object) -> Shape:
@@ -62,50 +57,65 @@ def _shape(body: object) -> Shape:
         for key, what in LATER_KEYS.items()
         if key in body
     ]
-    if body.get("keep_weights", "none") in ("successes", "all"):
-        rule = "keeping weights is not built yet"
-        value = shown(body["keep_weights"])
-        later.append(Problem("keep_weights", value, rule, "use none or leave it out"))
     rest = {k: v for k, v in body.items() if k not in LATER_KEYS}
-    if later and "keep_weights" in rest:
-        rest.pop("keep_weights")
+    if rest.get("keep_weights") in ("successes", "all"):
+        value = shown(rest.pop("keep_weights"))
+        rule = "keeping weights is not built yet"
+        later.append(Problem("keep_weights", value, rule, "use none or leave it out"))
     try:
         shape = Shape.model_validate(rest)
     except ValidationError as error:
-        raise SpecError(later + from_pydantic(error, "", Shape.model_fields)) from error
-    _raise(later)
+        raise SpecError(later + from_pydantic(error, "", Shape)) from error
+    if later:
+        raise SpecError(later)
     return shape
 
 
-def _sizes(shape: Shape) -> None:
-    """Refuses what is too large before anything is built."""
+def _sizes(shape: Shape) -> list[Problem]:
+    """What is too large, from lengths alone."""
     settings = math.prod(len(v) for v in shape.grid.values())
     cells = settings * len(shape.arms)
+    trials = cells * shape.seeds
+    problems: list[Problem] = []
     if cells > MOST_CELLS:
         rule = f"{len(shape.arms)} arms x {settings} settings are more than {MOST_CELLS:,} cells"
-        raise SpecError([Problem("grid", f"{cells:,} cells", rule, "split the grid over sweeps")])
-    trials = cells * shape.seeds
-    if trials > MOST_TRIALS:
-        rule = f"{cells} cells x {shape.seeds} seeds are more than {MOST_TRIALS:,} trials"
-        cure = f"use at most {MOST_TRIALS // max(cells, 1)} seeds"
-        raise SpecError([Problem("seeds", f"{trials:,} trials", rule, cure)])
+        problems.append(Problem("grid", f"{cells:,} cells", rule, "split the grid over sweeps"))
+    elif trials > MOST_TRIALS:
+        rule = f"{cells} cells x {shown(shape.seeds)} seeds are more than {MOST_TRIALS:,} trials"
+        cure = f"use at most {MOST_TRIALS // cells} seeds"
+        problems.append(Problem("seeds", shown(shape.seeds), rule, cure))
     if shape.cohort is not None and shape.cohort > shape.seeds:
-        rule = f"a cohort is a part of the {shape.seeds} seeds"
-        cure = f"use 1 to {shape.seeds}, or leave it out"
-        raise SpecError([Problem("cohort", str(shape.cohort), rule, cure)])
+        rule = f"a cohort is a part of the {shown(shape.seeds)} seeds"
+        cure = f"use 1 to {shown(shape.seeds)}, or leave it out"
+        problems.append(Problem("cohort", shown(shape.cohort), rule, cure))
+    return problems
+
+
+def _places(shape: Shape) -> Iterator[tuple[str, str, Any]]:
+    """(field, hyper-parameter, value) of every single value of a spec."""
+    for key, value in shape.fixed.items():
+        yield f"fixed.{key}", key, value
+    for key, values in shape.grid.items():
+        for index, value in enumerate(values):
+            yield f"grid.{key}.{index}", key, value
+    for arm, overrides in shape.arms.items():
+        for key, value in overrides.items():
+            yield f"arms.{arm}.{key}", key, value
 
 
 def _names(shape: Shape, experiment: Experiment) -> list[Problem]:
     """Names that the experiment does not have, and keys that are given twice."""
-    problems: list[Problem] = []
     known = experiment.settings.model_fields
-    places = [("fixed", shape.fixed), ("grid", shape.grid)]
-    places += [(f"arms.{arm}", overrides) for arm, overrides in shape.arms.items()]
-    for place, values in places:
-        for key, value in values.items():
-            if key not in known:
-                rule = f"experiment {experiment.name} has no hyper-parameter {key!r}"
-                problems.append(Problem(f"{place}.{key}", shown(value), rule, near(key, known)))
+    problems: list[Problem] = []
+    for place, values in [
+        ("fixed", shape.fixed),
+        ("grid", shape.grid),
+        *((f"arms.{arm}", overrides) for arm, overrides in shape.arms.items()),
+    ]:
+        for key in values.keys() - known.keys():
+            rule = f"experiment {experiment.name} has no hyper-parameter {key!r}"
+            cure = near(key, known)
+            problems.append(Problem(f"{place}.{key}", shown(values[key]), rule, cure))
     for key, listed in shape.grid.items():
         if key in shape.fixed:
             rule = "a hyper-parameter is either fixed or in the grid"
@@ -113,158 +123,56 @@ def _names(shape: Shape, experiment: Experiment) -> list[Problem]:
         if not listed:
             rule = "a grid key lists at least one value"
             problems.append(Problem(f"grid.{key}", "[]", rule, "add values or drop the key"))
-        if any(a == b for a, b in itertools.combinations(listed[:1000], 2)):
+        if len({_identity(v) for v in listed}) < len(listed):
             rule = "a grid key lists each value once"
             problems.append(Problem(f"grid.{key}", shown(listed), rule, "drop the repetition"))
     for arm, overrides in shape.arms.items():
-        for key in overrides.keys() & shape.grid.keys():
+        for key in sorted(overrides.keys() & shape.grid.keys()):
             rule = "an arm may not override a grid key: its cells would not differ in it"
             cure = "take it out of the grid, or out of the arm"
             problems.append(Problem(f"arms.{arm}.{key}", shown(overrides[key]), rule, cure))
-    return problems
+    return sorted(problems, key=lambda p: p.field)
+
+
+def _identity(value: Any) -> Any:
+    """Equal for values that mean the same: 1 and 1.0, but not 1 and true."""
+    plain = isinstance(value, int | float | str) and not isinstance(value, bool)
+    return value if plain else repr(value)
 
 
 def _values(shape: Shape, experiment: Experiment) -> list[Problem]:
     """Values that break a hyper-parameter's own rule, each looked at alone."""
     problems: list[Problem] = []
-    seen = [("fixed", shape.fixed)]
-    seen += [(f"arms.{arm}", overrides) for arm, overrides in shape.arms.items()]
-    seen += [("grid", {k: v}) for k, values in shape.grid.items() for v in values]
-    for place, values in seen:
+    for field, key, value in _places(shape):
+        if key not in experiment.settings.model_fields:
+            continue
         try:
-            experiment.resolve(values)
+            experiment.resolve({key: value})
         except ValidationError as error:
-            # a rule that joins several fields is judged once all of them are known
-            own = [p for p in from_pydantic(error, place) if p.field != place]
-            problems += own
+            # a rule that joins several fields has no field of its own; it is judged in the cells
+            own = [p for p in from_pydantic(error, "") if p.field.partition(".")[0] == key]
+            problems += [Problem(field, p.value, p.rule, p.cure) for p in own]
     return problems
 
 
-class _Builder:
-    """Builds the plan once names and single values are known to be right."""
+def _fit(shape: Shape, experiment: Experiment, *, sound: bool) -> list[Problem]:
+    """Whether budget and criterion suit the experiment.
 
-    def __init__(self, shape: Shape, experiment: Experiment, root: str) -> None:
-        self.shape = shape
-        self.experiment = experiment
-        self.root = root
-        self.problems: list[Problem] = []
-
-    def plan(self) -> Plan:
-        shape = self.shape
-        arms = tuple(Arm(i, n, dict(o)) for i, (n, o) in enumerate(shape.arms.items()))
-        points = [
-            dict(zip(shape.grid, values, strict=True))
-            for values in itertools.product(*shape.grid.values())
-        ]
-        settings = []
-        for index, point in enumerate(points):
-            self._resolve({**shape.fixed, **point}, self._where(point))
-            _raise(self.problems)
-            name = self.experiment.setting_hash({**shape.fixed, **point})
-            settings.append(Setting(index, point, name))
-        criteria, contrast = build_criteria(shape, arms)
-        structures: dict[str, Structure] = {}
-        cells: list[Cell] = []
-        for setting in settings:
-            resolved: dict[str, str] = {}
-            for arm in arms:
-                where = self._where(setting.values, arm.name)
-                values = {**shape.fixed, **setting.values, **arm.overrides}
-                found = self._resolve(values, where)
-                if found is None:
-                    continue
-                text = found.model_dump_json()
-                twin = resolved.setdefault(text, arm.name)
-                if twin != arm.name:
-                    rule = f"arms {twin} and {arm.name} resolve to the same values: nothing differs"
-                    cure = "change or drop one of the two"
-                    self.problems.append(
-                        Problem(f"arms.{arm.name}", shown(dict(arm.overrides)), rule, cure)
-                    )
-                    continue
-                pack = self._pack(found)
-                key = repr(pack)
-                structure = structures.setdefault(key, Structure(len(structures), pack))
-                lane = self.experiment.lane_values(found)
-                cells.append(Cell(len(cells), arm.index, setting.index, structure.index, lane))
-            _raise(self.problems)
-        cohort = shape.cohort or min(COHORT, shape.seeds)
-        return Plan(
-            spec=self._normal(cohort, contrast),
-            name=shape.name,
-            experiment=shape.experiment,
-            root=int(self.root, 16),
-            arms=arms,
-            settings=tuple(settings),
-            structures=tuple(structures.values()),
-            cells=tuple(cells),
-            criteria=criteria,
-            contrast=contrast,
-            seeds=shape.seeds,
-            cohort=cohort,
-        )
-
-    @staticmethod
-    def _where(point: Mapping[str, Any], arm: str | None = None) -> str:
-        parts = [f"arms.{arm}"] if arm else []
-        if point:
-            parts.append("grid(" + ", ".join(f"{k}={v}" for k, v in point.items()) + ")")
-        return " at ".join(parts) or "fixed"
-
-    def _resolve(self, values: Mapping[str, Any], where: str) -> Any:
+    Both may depend on settings (`digit_error@4`). The first cell is asked here and the others when
+    they are built; while values are wrong (not `sound`) only a metric that no settings could yield
+    is found, by the part of its name before the @.
+    """
+    if sound:
+        point = {key: values[0] for key, values in shape.grid.items()}
+        arm = next(iter(shape.arms.values()))
         try:
-            return self.experiment.resolve(values)
-        except ValidationError as error:
-            self.problems += from_pydantic(error, where)
-            return None
-
-    def _pack(self, settings: Any) -> PackSpec:
-        """What lanes of these settings agree in; the budget and criterion must fit it."""
-        shape, experiment = self.shape, self.experiment
-        segment = experiment.segment(settings)
-        steps = shape.budget.steps
-        if steps % segment:
-            below = steps // segment * segment
-            rule = f"a budget is whole segments of {segment} steps"
-            cure = f"use {below or segment} or {below + segment}"
-            self._note(Problem("budget.steps", str(steps), rule, cure))
-        leave, problems = leave_rule(shape, experiment.metrics(settings))
-        for problem in problems:
-            self._note(problem)
-        return PackSpec(
-            experiment=experiment.name,
-            shared=experiment.shared_json(settings),
-            segment=segment,
-            steps=steps,
-            evaluate_every=shape.evaluate.every,
-            expensive=shape.evaluate.expensive,
-            leave=leave,
-        )
-
-    def _note(self, problem: Problem) -> None:
-        if problem not in self.problems:
-            self.problems.append(problem)
-
-    def _normal(self, cohort: int, contrast: Contrast | None) -> dict[str, Any]:
-        """The spec with every default written out: submitted again it gives this plan."""
-        shape = self.shape.model_dump(mode="json")
-        shape |= {"cohort": cohort, "root": self.root}
-        success = {k: v for k, v in shape["success"].items() if v is not None}
-        if "report_at" not in success:
-            success["report_at"] = [success.get("at_most", success.get("at_least"))]
-        shape["success"] = success
-        if contrast is not None:
-            shape["primary"] = {
-                k: v
-                for k, v in {
-                    "arm": contrast.arm,
-                    "against": contrast.against,
-                    "threshold": contrast.threshold,
-                    "effect": contrast.effect,
-                    "sided": contrast.sided,
-                }.items()
-                if v is not None
-            }
-        else:
-            shape.pop("primary")
-        return shape
+            settings = experiment.resolve({**shape.fixed, **point, **arm})
+        except ValidationError:
+            return []  # said, with its place, when the cells are built
+        return judge_fit(shape, experiment, settings)
+    kinds = {m.name.partition("@")[0] for m in experiment.metrics(experiment.resolve({}))}
+    name = shape.success.metric
+    if name.partition("@")[0] in kinds:
+        return []
+    rule = f"experiment {experiment.name} has no such metric"
+    return [Problem("success.metric", shown(name), rule, near(name, kinds))]

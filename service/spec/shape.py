@@ -2,10 +2,20 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-Values = dict[str, Any]
+#: a name is shown on pages and stored by PostgreSQL, which takes no NUL
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+def _no_minus_zero(value: Any) -> Any:
+    """-0.0 means 0.0, but their texts differ, and streams are keyed by the text."""
+    return value + 0.0 if isinstance(value, float) else value
+
+
+#: one hyper-parameter's value: the experiment judges it
+Value = Annotated[Any, AfterValidator(_no_minus_zero)]
+Values = dict[str, Value]
 
 
 class _Shape(BaseModel):
@@ -52,7 +62,7 @@ class Shape(_Shape):
     experiment: Name
     fixed: Values = {}
     arms: Annotated[dict[Name, Values], Field(min_length=1, max_length=64)]
-    grid: dict[str, list[Any]] = {}
+    grid: dict[str, list[Value]] = {}
     seeds: Annotated[int, Field(ge=1)]
     cohort: Annotated[int, Field(ge=1)] | None = None
     root: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
@@ -73,3 +83,19 @@ LATER_KEYS = {
     "note": "notes",
     "power": "power planning",
 }
+
+
+def _whole(schema: Any, parts: dict[str, Any]) -> Any:
+    """A JSON Schema with what it refers to put in place, so that it stands anywhere."""
+    if isinstance(schema, list):
+        return [_whole(item, parts) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _whole(parts[schema["$ref"].removeprefix("#/$defs/")], parts)
+    return {k: _whole(v, parts) for k, v in schema.items() if k != "$defs"}
+
+
+_schema = Shape.model_json_schema()
+#: a spec, for the OpenAPI description
+SCHEMA: dict[str, Any] = _whole(_schema, _schema.get("$defs", {}))
