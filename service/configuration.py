@@ -1,6 +1,8 @@
 """The service's own options, read from SEEDBED_* variables in this one place, then frozen."""
 
+import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -8,13 +10,23 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PREFIX = "SEEDBED_"
+#: variables that the client reads, not the service
+OTHERS = frozenset({"SEEDBED_URL"})
 
 
 class Configuration(BaseSettings):
-    """Every option, its default and its meaning; docs/configuration.md lists the same."""
+    """Every option, its default and its meaning.
+
+    What an error quotes never holds a whole value: a database URL may carry a password.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix="SEEDBED_", frozen=True, extra="ignore", env_ignore_empty=True
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
     )
 
     state_folder: Annotated[
@@ -35,7 +47,13 @@ class Configuration(BaseSettings):
     )
     pack_lanes: Annotated[int, Field(ge=1, le=65536, description="most lanes of a pack")] = 64
     slice_s: Annotated[
-        float, Field(gt=0, le=600, description="a worker reports at the boundary after so long")
+        float,
+        Field(
+            gt=0,
+            le=600,
+            allow_inf_nan=False,
+            description="a worker reports at the boundary after so long",
+        ),
     ] = 1.0
     max_attempts: Annotated[
         int, Field(ge=1, le=20, description="a trial that raises so often is errored")
@@ -44,6 +62,7 @@ class Configuration(BaseSettings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        refuse_unknown(os.environ)
         if self.host not in LOOPBACK:
             raise ValueError(
                 f"host {self.host!r} would let others in; until API keys exist the service binds "
@@ -65,3 +84,17 @@ class Configuration(BaseSettings):
                 "PostgreSQL; use sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
             )
         return self
+
+
+def refuse_unknown(environment: Mapping[str, str]) -> None:
+    """A misspelt variable would be ignored without a word.
+
+    Raises:
+        ValueError: naming the variable and the nearest option.
+    """
+    known = [PREFIX + name.upper() for name in Configuration.model_fields]
+    for name in sorted(environment):
+        if name.upper().startswith(PREFIX) and name.upper() not in (*known, *OTHERS):
+            found = difflib.get_close_matches(name.upper(), known, n=1)
+            cure = f"did you mean {found[0]}?" if found else f"options are {', '.join(known)}"
+            raise ValueError(f"the service has no option {name}, and would ignore it; {cure}")

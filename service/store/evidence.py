@@ -46,27 +46,28 @@ class PairTable:
 def pair_table(session: Session, sweep: str, criterion: int, arm_a: int, arm_b: int) -> PairTable:
     """Counts pairs by what became of their members; arms are given by index."""
     settled = select(sweeps.c.settled_cohorts).where(sweeps.c.id == sweep).scalar_subquery()
-
-    def member(arm: int, name: str) -> Any:
-        # 1 success, 0 none, 2 no outcome
-        verdict = case(
-            (trials.c.state.in_(HAS_OUTCOME), func.coalesce(successes.c.success, 0)), else_=2
+    # 1 success, 0 none, 2 no outcome
+    verdict = case(
+        (trials.c.state.in_(HAS_OUTCOME), func.coalesce(successes.c.success, 0)), else_=2
+    )
+    pairs = (  # one pass and one grouping; a self-join would be quadratic
+        select(
+            func.max(case((trials.c.arm == arm_a, verdict))).label("a"),
+            func.max(case((trials.c.arm == arm_b, verdict))).label("b"),
         )
-        return (
-            select(trials.c.setting, trials.c.seed, verdict.label("verdict"))
-            .outerjoin(
-                successes,
-                (successes.c.trial == trials.c.id) & (successes.c.criterion == criterion),
-            )
-            .where(trials.c.sweep == sweep, trials.c.arm == arm, trials.c.cohort < settled)
-            .subquery(name)
+        .outerjoin(
+            successes, (successes.c.trial == trials.c.id) & (successes.c.criterion == criterion)
         )
-
-    a, b = member(arm_a, "a"), member(arm_b, "b")
+        .where(
+            trials.c.sweep == sweep,
+            trials.c.arm.in_((arm_a, arm_b)),
+            trials.c.cohort < settled,
+        )
+        .group_by(trials.c.setting, trials.c.seed)
+        .subquery("pairs")
+    )
     rows = session.execute(
-        select(a.c.verdict, b.c.verdict, func.count())
-        .join(b, (a.c.setting == b.c.setting) & (a.c.seed == b.c.seed))
-        .group_by(a.c.verdict, b.c.verdict)
+        select(pairs.c.a, pairs.c.b, func.count()).group_by(pairs.c.a, pairs.c.b)
     )
     n = {(x, y): count for x, y, count in rows}
     return PairTable(

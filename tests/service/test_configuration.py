@@ -1,0 +1,86 @@
+"""The service's options: their defaults, and what is refused with its reason."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from service.configuration import Configuration
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No option comes from the environment of the tests."""
+    for name in list(os.environ):
+        if name.startswith("SEEDBED_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_without_options_everything_is_local(tmp_path: Path) -> None:
+    """Loopback, and SQLite in a folder here."""
+    found = Configuration()
+    assert (found.host, found.port, found.max_attempts) == ("127.0.0.1", 8321, 3)
+    assert found.database_url == f"sqlite:///{tmp_path / '.seedbed' / 'seedbed.db'}"
+    assert found.workers >= 1
+
+
+def test_options_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty ones count as absent; the client's is not the service's."""
+    monkeypatch.setenv("SEEDBED_PORT", "9000")
+    monkeypatch.setenv("SEEDBED_WORKERS", "3")
+    monkeypatch.setenv("SEEDBED_HOST", "")
+    monkeypatch.setenv("SEEDBED_URL", "http://127.0.0.1:9000")
+    found = Configuration()
+    assert (found.port, found.workers, found.host) == (9000, 3, "127.0.0.1")
+
+
+REFUSED = [
+    ("HOST", "0.0.0.0", "SSH tunnel"),  # noqa: S104 - it is refused
+    ("HOST", "192.168.0.7", "loopback only"),
+    ("HOST", "example.com", "loopback only"),
+    ("REDIS_URL", "redis://127.0.0.1", "not built yet"),
+    ("DATABASE_URL", "mysql://127.0.0.1/x", "'mysql'"),
+    ("DATABASE_URL", "postgresql://127.0.0.1/x", "postgresql+psycopg://"),
+    ("PORT", "70000", "65535"),
+    ("WORKERS", "0", "greater than or equal to 1"),
+    ("SLICE_S", "nan", "finite number"),
+    ("MAX_ATTEMPTS", "0", "greater than or equal to 1"),
+    ("WORKRES", "3", "did you mean SEEDBED_WORKERS?"),
+    ("API_KEY", "x", "no option SEEDBED_API_KEY"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "words"), REFUSED)
+def test_an_option_that_breaks_its_rule_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    """With the reason and what to do."""
+    monkeypatch.setenv(f"SEEDBED_{name}", value)
+    with pytest.raises(ValidationError) as caught:
+        Configuration()
+    assert words in str(caught.value)
+
+
+def test_an_error_never_shows_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even that of an option that was right."""
+    monkeypatch.setenv("SEEDBED_DATABASE_URL", "postgresql+psycopg://u:hunter2@127.0.0.1/x")
+    monkeypatch.setenv("SEEDBED_HOST", "0.0.0.0")  # noqa: S104 - it is refused
+    with pytest.raises(ValidationError) as caught:
+        Configuration()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_option_given_in_code_must_exist() -> None:
+    """As in the environment."""
+    wrong: dict[str, Any] = {"work": 3}
+    with pytest.raises(ValidationError, match="work"):
+        Configuration(**wrong)
+
+
+def test_options_do_not_change() -> None:
+    """They are read once."""
+    with pytest.raises(ValidationError, match="frozen"):
+        Configuration().port = 1  # type: ignore[misc]
