@@ -194,8 +194,11 @@ class NeuralGpu:
 
 
 def errors(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Fractions of wrong answer digits and of answers with any wrong digit, (R,) each."""
+    """Fractions of wrong answer digits and of answers with any wrong digit, (R,) float64 each.
+
+    Ratios of counts in float64 are the numbers that a threshold says: 32 of 640 is 0.05.
+    """
     live = target != arithmetic.PAD
     wrong = (logits.detach().argmax(-1) != target) & live  # (R, B, n)
-    digit = wrong.flatten(1).float().sum(1) / live.flatten(1).float().sum(1)
-    return digit, wrong.any(2).float().mean(1)
+    digit = wrong.flatten(1).sum(1).double() / live.flatten(1).sum(1)
+    return digit, wrong.any(2).double().mean(1)
