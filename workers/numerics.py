@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from models.catalog import experiments
+from models.kernels import compiler
 from workers import MKL_MODE
 
 _ENGINE = ("__init__.py", "pack.py", "lane.py", "numerics.py")
@@ -55,6 +56,7 @@ def numerics(device: torch.device) -> dict[str, str]:
         "numpy": np.__version__,
         "device": name,
         "capability": torch.backends.cpu.get_cpu_capability(),
+        "kernels": compiler.description() if device.type == "cpu" else "torch",
         "mkl": MKL_MODE,
         "threads": str(torch.get_num_threads()),
         "dtype": "float32",

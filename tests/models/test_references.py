@@ -127,8 +127,8 @@ def test_neural_gpu_equals_convolutions(maps: int) -> None:
         expected.backward()  # type: ignore[no-untyped-call]
         torch.testing.assert_close(loss[lane], expected, rtol=1e-5, atol=1e-6)
         wrong = (logits.argmax(-1) != target) & live
-        torch.testing.assert_close(stats[lane, 0], wrong.sum() / live.sum())
-        torch.testing.assert_close(stats[lane, 1], wrong.any(1).float().mean())
+        torch.testing.assert_close(stats[lane, 0], wrong.sum().double() / live.sum())
+        torch.testing.assert_close(stats[lane, 1], wrong.any(1).double().mean())
         for layer in range(2):
             for kind in ("update", "reset", "candidate"):
                 theirs = network.convolutions[f"{layer}_{kind}"]

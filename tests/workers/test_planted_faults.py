@@ -11,7 +11,7 @@ from models import streams
 from models.deep_mlp.program import DeepMlp, DigitBatches
 from models.program import Lanes, Leaves
 from models.updates import clip, noise, rule
-from models.updates.chain import Step, Transformation
+from models.updates.chain import Rule, Step, Transformation, Updates
 from tests.laws import Case, check_pack_law
 from tests.workers.test_pack_laws import deep_mlp
 from workers import pack
@@ -34,36 +34,38 @@ def test_clipping_by_the_packs_norm_is_caught(monkeypatch: Patch) -> None:
     def faulty() -> Transformation:
         sound = clip.clip_by_global_norm()
 
-        def update(u: Leaves, s: Leaves, p: Leaves, ready: Any, step: Step) -> Any:
-            finite = step.grad_norm[torch.isfinite(step.grad_norm)]
-            whole = finite.square().sum().sqrt().expand_as(step.grad_norm)
-            return sound.update(u, s, p, ready, Step(step.index, whole))
+        def begin(lanes: Lanes, state: Leaves) -> Rule:
+            rule = sound.begin(lanes, state)
 
-        return Transformation(sound.init, sound.prepare, update)
+            def clipped(updates: Updates, step: Step) -> Updates:
+                finite = step.grad_norm[torch.isfinite(step.grad_norm)]
+                whole = finite.square().sum().sqrt().expand_as(step.grad_norm)
+                return rule(updates, Step(step.index, whole))
+
+            return clipped
+
+        return Transformation(sound.init, begin)
 
     monkeypatch.setattr(rule, "clip_by_global_norm", faulty)
     caught()
 
 
 def test_one_noise_stream_for_the_pack_is_caught(monkeypatch: Patch) -> None:
-    def shared(self: Lanes, purpose: streams.Purpose) -> list[torch.Generator]:
-        one = streams.torch_generator(self.keys[0], purpose, self.starts[0] // self.segment)
-        return [one] * len(self)
+    def shared(self: Lanes, purpose: streams.Purpose) -> np.ndarray:
+        one = streams.counter_key(self.keys[0], purpose, self.starts[0] // self.segment)
+        return np.stack([one] * len(self))
 
-    monkeypatch.setattr(Lanes, "torch_generators", shared)
+    monkeypatch.setattr(Lanes, "counter_keys", shared)
     caught()
 
 
 def check_streams_apart(lanes: Lanes) -> None:
     """The law that noise, dropout, data and init of a trial share no number."""
-    drawn = {
-        p: torch.empty(64).normal_(generator=lanes.torch_generators(p)[0])  # type: ignore[arg-type]
-        for p in ("init", "data", "noise", "dropout")
-    }
+    drawn = {p: lanes.counter_keys(p)[0].tolist() for p in ("init", "data", "noise", "dropout")}  # type: ignore[arg-type]
     names = list(drawn)
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
-            assert not torch.equal(drawn[one], drawn[other]), f"{one} is drawn as {other}"
+            assert drawn[one] != drawn[other], f"{one} is drawn as {other}"
 
 
 def one_lane(start: int = 0) -> Lanes:
@@ -80,13 +82,13 @@ def test_noise_from_the_stream_of_init_is_caught(monkeypatch: Patch) -> None:
 
 
 def test_a_nan_that_spreads_through_a_shared_sum_is_caught(monkeypatch: Patch) -> None:
-    sound = DeepMlp.loss
+    sound = DeepMlp.gradients
 
     def faulty(self: DeepMlp, params: Leaves, batches: DigitBatches, step: int) -> Any:
-        loss, stats = sound(self, params, batches, step)
-        return loss + 0.0 * loss.sum(), stats
+        loss, stats, found = sound(self, params, batches, step)
+        return loss + 0.0 * loss.sum(), stats, found
 
-    monkeypatch.setattr(DeepMlp, "loss", faulty)
+    monkeypatch.setattr(DeepMlp, "gradients", faulty)
     with pytest.raises(AssertionError):
         check_pack_law(CASE, widths=(7,), sample=5)
 
@@ -96,7 +98,7 @@ def test_a_lane_that_reads_its_neighbours_data_is_caught(monkeypatch: Patch) -> 
 
     def faulty(self: DeepMlp, lanes: Lanes, level: int) -> DigitBatches:
         found = sound(self, lanes, level)
-        return DigitBatches(found.chosen.roll(1, 1), found.generators, found.keep)
+        return DigitBatches(found.chosen.roll(1, 1), found.keep, found.keys)
 
     monkeypatch.setattr(DeepMlp, "batches", faulty)
     caught()
