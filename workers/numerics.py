@@ -57,7 +57,9 @@ def _source(module: str) -> tuple[str, Path]:
     for length in range(1, len(parts) + 1):  # a namespace package has no file of its own
         name = ".".join(parts[:length])
         spec = find_spec(name)
-        if spec is not None and spec.origin is not None:
+        if spec is None:
+            break
+        if spec.origin is not None:
             path = Path(spec.origin)
             return name, path.parent if path.name == "__init__.py" else path
     raise ModuleNotFoundError(

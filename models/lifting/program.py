@@ -22,7 +22,6 @@ from models.streams import torch_generator
 from models.updates.rule import update_rule
 from models.updates.settings import UpdateSettings
 
-
 #: what passed its rehearsal in this process, with its calls of dropout: a worker that goes from
 #: structure to structure comes back to each many times
 rehearsed: dict[Hashable, tuple[Drop, ...]] = {}

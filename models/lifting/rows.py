@@ -1,7 +1,7 @@
 """The pack law in small, for a user's own network: a row's bits do not depend on its company.
 
 Before anything trains, one step and one evaluation of a tile are repeated with the last lane in the
-first row and copies of the first lane, as dummies are, in all others: two of each, once a structure and process.
+first row and copies of the first lane, as dummies are, in all others: two of each, once a process.
 """
 
 from collections.abc import Sequence
