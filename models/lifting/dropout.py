@@ -43,7 +43,7 @@ class Noting(TorchFunctionMode):
     ) -> Any:
         if func not in _DROPOUTS:
             return func(*args, **(kwargs or {}))
-        whole, rate = _call(*args, **(kwargs or {}))
+        whole, rate, _ = _call(*args, **(kwargs or {}))
         if rate > 0:
             self.drops.append(Drop(tuple(whole.shape), 1.0 - rate))
         return whole
@@ -65,7 +65,7 @@ class Dropping(TorchFunctionMode):
     ) -> Any:
         if func not in _DROPOUTS:
             return func(*args, **(kwargs or {}))
-        whole, rate = _call(*args, **(kwargs or {}))
+        whole, rate, inplace = _call(*args, **(kwargs or {}))
         if rate == 0:
             return whole
         if not self._masks or self._masks[0].shape != whole.shape:
@@ -74,7 +74,8 @@ class Dropping(TorchFunctionMode):
                 "otherwise; masks are drawn ahead of a step, so each step makes the same calls; "
                 "take what decides on them from shared hyper-parameters"
             )
-        return whole * self._masks.pop(0)
+        mask = self._masks.pop(0)
+        return whole.mul_(mask) if inplace else whole * mask
 
 
 _DROPOUTS = (functional.dropout, torch.dropout)
@@ -86,7 +87,6 @@ def _call(
     training: bool = True,
     inplace: bool = False,
     train: bool = True,
-) -> tuple[Tensor, float]:
-    """The tensor and the rate at which this call drops, by the signatures of torch's dropouts."""
-    del inplace  # a product out of place has the same values
-    return input, float(p) if training and train else 0.0
+) -> tuple[Tensor, float, bool]:
+    """Tensor, rate and whether in place of one call, by the signatures of torch's dropouts."""
+    return input, float(p) if training and train else 0.0, inplace

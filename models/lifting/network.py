@@ -26,7 +26,8 @@ class Network(ABC):
     What all trials read (a data set, a mask) is a tensor on `self`, on `self.device`.
 
     Args:
-        settings: the structure's shared hyper-parameters; per-lane fields are at their defaults.
+        settings: the structure's shared hyper-parameters; a per-lane field is not there, since each
+            lane has its own (`values`, `hyper`).
         device: where `loss` and `evaluate` run.
     """
 

@@ -17,6 +17,7 @@ from models.lifting.dropout import Drop, Dropping
 from models.lifting.network import Network, Values
 from models.lifting.rehearsal import rehearse
 from models.lifting.rows import check_rows
+from models.lifting.structure import shared_only
 from models.program import Lanes, Leaves, ProgramClass
 from models.streams import torch_generator
 from models.updates.rule import update_rule
@@ -64,17 +65,18 @@ class Lifted:
                 "experiment's hyper-parameters include those of its update rule; derive them from "
                 "models.updates.settings.UpdateSettings"
             )
-        self.network = network(settings, device)
         self.settings = settings
         self.segment = segment
         self.device = device
         self.update = update_rule(settings)
         done = (network, experiment.tile, settings.model_dump_json(), segment, device)
         self.drops = rehearsed.get(done, ())
-        if done not in rehearsed:
-            self.drops = rehearse(self.network, experiment, settings, segment)
-            check_rows(self, experiment, settings)
-            rehearsed[done] = self.drops
+        with shared_only(settings, experiment) as structure:
+            self.network = network(structure, device)
+            if done not in rehearsed:
+                self.drops = rehearse(self.network, experiment, settings, segment)
+                check_rows(self, experiment, settings)
+                rehearsed[done] = self.drops
 
     def init(self, lanes: Lanes) -> tuple[Leaves, Leaves]:
         """Each lane's weights from its own stream, as the network draws them; level 0."""

@@ -68,7 +68,7 @@ def test_masks_keep_the_share_they_should_and_their_mean() -> None:
 
 
 def test_modules_and_functions_are_noted_in_order_and_dropped_in_order() -> None:
-    module = nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 2), nn.Dropout(0.25))
+    module = nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 2), nn.Dropout(0.25, inplace=True))
 
     def run(x: Tensor) -> Tensor:
         out: Tensor = functional.dropout(module(x), p=0.0)

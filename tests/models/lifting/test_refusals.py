@@ -123,6 +123,16 @@ def test_a_network_that_keeps_state_between_calls_is_refused() -> None:
     assert "keep no state on the network object" in text
 
 
+def test_a_per_lane_value_read_from_the_settings_is_refused() -> None:
+    """It would be the default for every lane, whatever the sweep says."""
+
+    def loss(self: Line, params: Leaves, batch: Leaves, hyper: Leaves) -> Tensor:
+        return Line.loss(self, params, batch, hyper) * self.settings.noise_eta  # type: ignore[attr-defined]
+
+    text = refused("reads 'noise_eta' from its settings", loss=loss)
+    assert "take it from hyper['noise_eta'] in loss()" in text
+
+
 def test_tensors_of_another_kind_than_the_protocol_says_are_refused() -> None:
     refused("no parameters", init=lambda s, g, v: {})
     refused("float64", init=lambda s, g, v: {"slope": torch.zeros(3, dtype=torch.float64)})
