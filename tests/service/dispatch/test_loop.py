@@ -7,6 +7,8 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from models.catalog import experiment, experiments
+from models.experiment import LiftedExperiment
 from service.dispatch.loop import Dispatcher, LeaseLostError, Rules, await_lease
 from service.store import lease, sweeps
 from service.store.engine import session_factory
@@ -222,3 +224,21 @@ def test_waiting_for_a_lease_ends_when_told_to_stop(sessions: sessionmaker[Sessi
 
     assert not await_lease(sessions, "me", stop, say)
     assert "another dispatcher" in said[0]
+
+
+def test_the_tile_completes_each_experiments_numerics_class(
+    sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lifted experiments run in tiles of 8, which is part of what their results depend on."""
+    lifted = LiftedExperiment(**(vars(experiment("deep_mlp")) | {"name": "lifted", "tile": 8}))
+    installed = {**experiments(), "lifted": lifted}
+    monkeypatch.setattr("service.dispatch.loop.experiments", lambda: installed)
+    dispatcher = Dispatcher(sessions, FakeWorkers(1), RULES, "me")
+    run(dispatcher, 3)
+    [peer] = dispatcher._peers.values()
+    assert {name: found["tile"] for name, found in peer.numerics.items()} == {
+        "deep_mlp": "any",
+        "neural_gpu": "any",
+        "lifted": "8",
+    }
+    assert peer.classes["lifted"] != peer.classes["deep_mlp"]
