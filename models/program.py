@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models.experiment import Settings, Tier
-from models.streams import Purpose, TrialKey, counter_key, numpy_generator
+from models.streams import Purpose, TrialKey, counter_key, numpy_generator, torch_generator
 from models.updates.chain import Transformation
 
 #: named tensors, each with the lane axis first
@@ -62,6 +62,13 @@ class Lanes:
                 for k, start in zip(self.keys, self.starts, strict=True)
             ]
         )
+
+    def torch_generators(self, purpose: Purpose) -> list[torch.Generator]:
+        """R fresh torch generators of this segment's streams (of lifted experiments)."""
+        return [
+            torch_generator(k, purpose, start // self.segment)
+            for k, start in zip(self.keys, self.starts, strict=True)
+        ]
 
     def once(self, purpose: Purpose) -> list[np.random.Generator]:
         """R fresh generators of streams that belong to the whole trial (init, evaluation)."""

@@ -3,13 +3,15 @@
 A key holds every bit of its parts, and fills a generator's whole state or key. `manual_seed` is
 never used: torch's CPU generator keeps 32 bits of what it is given, so a large sweep would share
 streams. Init, data and evaluation draw from numpy's SFC64 on the CPU; noise and dropout, which are
-large, from a counter-based generator on the device (models.kernels.threefry).
+large, from a counter-based generator on the device (models.kernels.threefry); experiments that are
+written for one network draw theirs from torch's generator.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 
 Purpose = Literal["init", "data", "evaluation", "noise", "dropout"]
 
@@ -17,6 +19,11 @@ Purpose = Literal["init", "data", "evaluation", "noise", "dropout"]
 PURPOSES: dict[Purpose, int] = {"init": 1, "data": 2, "evaluation": 3, "noise": 4, "dropout": 5}
 
 _WORD = 2**32
+_MT_WORDS = 624
+# torch's mt19937 state: uint64 seed, int32 left, int32 seeded, uint64 next, 624 uint64 words,
+# three doubles and an int of the legacy normal cache (all zero: empty), then a float cache.
+_STATE_BYTES = 5056
+_WORDS_OFFSET = 24
 
 
 @dataclass(frozen=True)
@@ -57,3 +64,14 @@ def numpy_generator(key: TrialKey, purpose: Purpose, segment: int = 0) -> np.ran
 def counter_key(key: TrialKey, purpose: Purpose, segment: int = 0) -> np.ndarray:
     """(4,) uint32: a 128-bit key for the counter-based generator (noise, dropout)."""
     return seed_sequence(key, purpose, segment).generate_state(4, np.uint32)
+
+
+def torch_generator(key: TrialKey, purpose: Purpose, segment: int = 0) -> torch.Generator:
+    """A CPU torch generator whose 19,937 bits of state come from the key."""
+    words = seed_sequence(key, purpose, segment).generate_state(_MT_WORDS, np.uint32)
+    state = np.zeros(_STATE_BYTES, np.uint8)
+    state[8:16] = np.array([1, 1], np.int32).view(np.uint8)  # left = 1: refill at the first draw
+    state[_WORDS_OFFSET : _WORDS_OFFSET + 8 * _MT_WORDS] = words.astype(np.uint64).view(np.uint8)
+    generator = torch.Generator()
+    generator.set_state(torch.from_numpy(state))
+    return generator

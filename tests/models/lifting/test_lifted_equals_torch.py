@@ -1,5 +1,6 @@
 """A lifted network's loss and gradients are those of plain torch, and of the built-in program."""
 
+import numpy as np
 import pytest
 import torch
 from digits_cnn.description import EXPERIMENT as CNN
@@ -76,7 +77,7 @@ def test_a_lifted_mlp_agrees_with_the_lane_first_deep_mlp() -> None:
     params, _ = ours.init(view)
     drawn = ours.batches(view, 0)
     loss, grads = differentiated(ours, params, drawn)
-    same = DigitBatches(drawn.batch["chosen"], [None] * ROWS, torch.ones(ROWS))
+    same = DigitBatches(drawn.batch["chosen"], np.ones(ROWS), np.zeros((ROWS, 4), np.uint32))
     expected, their_grads = differentiated(theirs, params, same)
     close(loss, expected)
     assert grads.keys() == their_grads.keys()
