@@ -1,6 +1,6 @@
 """How trials rode together in a pack, and what a ride must hold for the pack law to mean much."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from workers.messages import Outcome
@@ -46,6 +46,18 @@ class Ride:
     def staggered(self) -> set[int]:
         """Trials that rode with one of another step."""
         return {t for s in self.segments if len({step for _, step in s}) > 1 for t, _ in s}
+
+
+def foreseen(alone: Mapping[int, Outcome], order: Sequence[int], width: int, segment: int) -> Ride:
+    """How trials will ride together if the pack law holds, from what they are alone."""
+    waiting, lanes, segments = list(order), list[tuple[int, int]](), []
+    while waiting or lanes:
+        free = width - len(lanes)
+        lanes += [(t, 0) for t in waiting[:free]]
+        del waiting[:free]
+        segments.append(lanes)
+        lanes = [(t, step + segment) for t, step in lanes if step + segment < alone[t].steps]
+    return Ride({t: alone[t] for t in order}, segments)
 
 
 def check_company(name: str, width: int, rides: Sequence[Ride], compared: Collection[int]) -> None:
