@@ -45,13 +45,17 @@ NOISE = {"noise_eta": 1.0, "noise_gamma": 0.55}
 @pytest.mark.parametrize("gamma", [0.0, 0.55, 1.0])
 @pytest.mark.parametrize("t", [0, 9, 99, 9_999])
 def test_noise_has_the_variance_of_the_law(eta: float, gamma: float, t: int) -> None:
+    check_variance(eta, gamma, t)
+
+
+def check_variance(eta: float, gamma: float, t: int) -> None:
     """Measured variance is eta / (1 + t)^gamma within five standard errors."""
     count = 40_000
     start = t // 10 * 10
     view = lanes(1, {"noise_eta": eta, "noise_gamma": gamma}, start=start)
     drawn = apply(add_noise(), {"w": torch.zeros(1, count)}, view, t - start)["w"].double()
-    expected = eta / (1 + t) ** gamma
-    assert abs(drawn.var().item() / expected - 1) < 5 * np.sqrt(2 / count)
+    expected, found = eta / (1 + t) ** gamma, drawn.var().item()
+    assert abs(found / expected - 1) < 5 * np.sqrt(2 / count), f"variance {found}, not {expected}"
     assert abs(drawn.mean().item()) < 5 * np.sqrt(expected / count)
 
 
@@ -70,11 +74,16 @@ def test_noise_is_independent_between_lanes_steps_and_leaves() -> None:
 
 
 def test_a_lane_without_noise_passes_bit_for_bit() -> None:
-    """Even -0.0 stays, and a neighbour's NaN does not spread."""
+    check_untouched(add_noise())
+
+
+def check_untouched(rule: Transformation) -> None:
+    """Beside a noisy lane a plain one keeps even -0.0, and a neighbour's NaN does not spread."""
     grads = {"w": torch.tensor([[-0.0, 1.5], [float("nan"), 2.0]])}
     view = lanes(2, {"noise_eta": [0.0, 1.0], "noise_gamma": 0.55})
-    found = apply(add_noise(), grads, view)["w"]
-    assert torch.equal(found[0].view(torch.int32), grads["w"][0].view(torch.int32))
+    found = apply(rule, grads, view)["w"]
+    bits, before = found[0].view(torch.int32).tolist(), grads["w"][0].view(torch.int32).tolist()
+    assert bits == before, f"the lane without noise became {found[0].tolist()}"
     assert torch.isnan(found[1, 0])
     assert torch.isfinite(found[1, 1])
 
