@@ -108,6 +108,20 @@ def test_a_finished_sweep_shows_difference_interval_and_p(served: Served) -> Non
         assert f"/api/v1/sweeps/{sweep}/report?format={form}" in whole
 
 
+def test_findings_without_a_whole_pair_give_no_difference(served: Served) -> None:
+    sweep = submit(served, primary={"arm": "noisy", "against": "plain"})
+
+    def lost(task: Assignment) -> Outcome | Failure:
+        noisy = task.values["noise_eta"] > 0
+        return Failure(task.trial, task.attempt, "lost", "") if noisy else outcome(task)
+
+    served.train_all(lost, max_attempts=1)
+    found = words(page(served, f"/fragments/sweeps/{sweep}/findings"))
+    assert "Not estimable" in found
+    assert "No pair has both of its outcomes" in found
+    assert "- points" not in found
+
+
 def test_findings_are_computed_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     from service.dashboard import findings  # noqa: PLC0415 - its name is replaced here
 
