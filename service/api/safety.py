@@ -3,12 +3,14 @@
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from service.errors import MEDIA_TYPE, encoded
 
 MOST_BYTES = 1 << 20
 MOST_DEPTH = 16
+#: headers that carry what the service would not check
+CREDENTIALS = ("authorization", "x-api-key", "api-key")
 _NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 _HEADERS = [
     (
@@ -61,8 +63,10 @@ class Safety:
                 k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]
             }
             judge_source(headers)
+            judge_target(scope["path"], scope["query_string"])
+            judge_credentials(headers)
             body = await read_body(receive, headers)
-            if scope["method"] in ("POST", "PUT", "PATCH", "DELETE") and body:
+            if body or scope["method"] in ("POST", "PATCH"):
                 judge_body(headers, body)
         except Refusal as refusal:
             await refuse(guarded, refusal)
@@ -99,6 +103,35 @@ def judge_source(headers: dict[str, str]) -> None:
             f"the Origin header is {origin!r}; pages of other sites may not call the service",
             "use the service's own pages, or send no Origin",
         )
+
+
+def judge_target(path: str, query: bytes) -> None:
+    """A NUL is in no name, and PostgreSQL refuses to be asked for one.
+
+    Raises:
+        Refusal: 404 of a path, 422 of a query.
+    """
+    rule, cure = "no name or id holds a NUL character", "leave %00 out"
+    if "\x00" in path:
+        raise Refusal(404, f"there is nothing at {path!r}: {rule}", cure)
+    if b"\x00" in unquote_to_bytes(query):
+        raise Refusal(422, f"the query is {query.decode('latin-1')!r}: {rule}", cure)
+
+
+def judge_credentials(headers: dict[str, str]) -> None:
+    """Who sends a key believes that it is checked.
+
+    Raises:
+        Refusal: 501, naming the header.
+    """
+    for name in CREDENTIALS:
+        if name in headers:
+            raise Refusal(
+                501,
+                f"the request carries credentials in its {name} header; API keys are not built "
+                "yet, and the service would not check them",
+                f"send no {name}; the service answers on loopback only, without keys",
+            )
 
 
 def _name(url: str) -> str | None:
@@ -138,7 +171,9 @@ async def read_body(receive: Receive, headers: dict[str, str]) -> bytes:
 
 
 def judge_body(headers: dict[str, str], body: bytes) -> None:
-    """Only JSON, not too deep.
+    """Only JSON, also where there is no body: a page of another site can send no such type.
+
+    And not too deep.
 
     Raises:
         Refusal: 415 or 422.
@@ -147,7 +182,7 @@ def judge_body(headers: dict[str, str], body: bytes) -> None:
     if media != "application/json":
         raise Refusal(
             415,
-            f"the body is of type {media or 'unknown'!r}; bodies are JSON",
+            f"the content type is {media or 'unknown'!r}; the service takes JSON only",
             "send Content-Type: application/json",
         )
     if depth(body) > MOST_DEPTH:

@@ -8,6 +8,7 @@ from service.api.state import Reading
 from service.api.views import trial_json
 from service.errors import ProblemError
 from service.store import sweeps, trials
+from service.store.trials import MOST_ID, MOST_INDEX
 
 router = APIRouter(tags=["trials"])
 
@@ -19,14 +20,14 @@ def page(
     sweep: str,
     session: Reading,
     arm: str | None = None,
-    cell: int | None = None,
+    cell: Annotated[int | None, Query(ge=0, le=MOST_INDEX)] = None,
     end_state: EndState | None = None,
     success: bool | None = None,
     criterion: Annotated[
-        int | None, Query(ge=0, description="which criterion success is of")
+        int | None, Query(ge=0, le=MOST_INDEX, description="which criterion success is of")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    after: int | None = None,
+    after: Annotated[int | None, Query(ge=0, le=MOST_ID)] = None,
 ) -> dict[str, Any]:
     """Trials that have been claimed, in order of id; `next` continues."""
     sweeps.show(session, sweep)

@@ -12,6 +12,9 @@ from service.store.errors import UnknownTrialError
 from service.store.tables import arms, cells, outcomes, results, settings, successes, trials
 from workers.messages import MetricRecord
 
+#: the largest id, and the largest index, that a column holds
+MOST_ID, MOST_INDEX = 2**63 - 1, 2**31 - 1
+
 
 @dataclass(frozen=True)
 class TrialView:
@@ -76,7 +79,8 @@ def show(session: Session, trial: int) -> TrialView:
     Raises:
         UnknownTrialError: there is none of this id.
     """
-    found = _views(session, _query().where(trials.c.id == trial))
+    known = 0 < trial <= MOST_ID
+    found = _views(session, _query().where(trials.c.id == trial)) if known else []
     if not found:
         raise UnknownTrialError(trial)
     return found[0]
