@@ -111,7 +111,11 @@ def counters(sweep: str, session: Reading) -> dict[str, Any]:
 
 
 @router.post("/{sweep}/pause")
-def pause(sweep: str, session: Writing, body: Nothing | None = None) -> dict[str, Any]:
+def pause(
+    sweep: str,
+    session: Writing,
+    body: Nothing | None = None,  # noqa: ARG001 - its shape is judged
+) -> dict[str, Any]:
     """Stops claims; trials that train go on to their end."""
     sweeps.pause(session, sweep)
     return _after(sweep, session)
@@ -126,7 +130,11 @@ def resume(sweep: str, session: Writing, body: Resume | None = None) -> dict[str
 
 
 @router.post("/{sweep}/cancel")
-def cancel(sweep: str, session: Writing, body: Nothing | None = None) -> dict[str, Any]:
+def cancel(
+    sweep: str,
+    session: Writing,
+    body: Nothing | None = None,  # noqa: ARG001 - its shape is judged
+) -> dict[str, Any]:
     """Cancels what waits at once, what trains at its next boundary."""
     sweeps.cancel(session, sweep, now=datetime.now(UTC))
     return _after(sweep, session)
