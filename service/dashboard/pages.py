@@ -97,7 +97,7 @@ def _newest(session: Reading, after: str | None) -> dict[str, Any]:
 def _one(session: Reading, sweep: str) -> dict[str, Any]:
     view = sweeps.show(session, sweep)
     found = sweep_json(view, progress(session, sweep))
-    lost = sum(arm["ended"]["errored"] for arm in found["progress"]["arms"])
+    lost = sum(arm["errored"] for arm in found["progress"]["arms"])
     return {"sweep": found, "errors": errored(session, sweep) if lost else [], "lost": lost}
 
 

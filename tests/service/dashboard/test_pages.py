@@ -91,6 +91,7 @@ def test_settled_cohorts_give_rates_and_no_interval_before_the_end(served: Serve
     text = words(page(served, f"/sweeps/{sweep}"))
     assert "12 of 24 trials ended" in text
     assert text.count("50.0 % 2 of 4") == 4  # 2 arms x 2 thresholds
+    assert text.count("4 4 finished") == 2
     assert text.count("%") == 4
     assert "Intervals appear with the finished report" in text
 
