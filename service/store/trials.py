@@ -151,7 +151,7 @@ def _views(session: Session, query: Select[Any]) -> list[TrialView]:
         won.setdefault(s.trial, {})[s.criterion] = bool(s.success)
     return [
         TrialView(
-            **dict(r) | {"settled": bool(r["settled"])},
+            **r,
             metrics=metrics.get(r["id"], {}),
             successes=won.get(r["id"], {}),
         )

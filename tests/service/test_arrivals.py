@@ -81,7 +81,7 @@ def complete(served: Served, returned: list[Outcome | Failure]) -> None:
 
 
 def happen(served: Served, arrive: Callable[[Assignment], Outcome]) -> list[Assignment]:
-    """The first cohort settles; then 10 of 16 trials arrive, one is errored, the others train on."""
+    """The first cohort settles; then 10 of 16 trials arrive, one is errored, others train on."""
     submitted = spec(
         leave="at_success",
         success=spec()["success"] | {"at": "any"},

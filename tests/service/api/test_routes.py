@@ -7,10 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
+from service.api.disk import POINT, RESULT, SUCCESS, TRIAL, disk_bytes
 from service.api.later import LATER
 from service.store import claims, completion, sweeps
 from tests.service.api.conftest import Served
-from tests.service.samples import NUMERICS, moment, outcome, spec
+from tests.service.samples import NUMERICS, moment, outcome, plan, spec
 from workers.messages import Failure
 
 pytestmark = pytest.mark.anyio
@@ -234,6 +235,26 @@ async def test_too_little_disk_is_refused_with_figures_and_stores_nothing(
     assert reply.status_code == 507
     assert "300 MiB are free" in reply.json()["detail"]
     assert (await api.get("/api/v1/sweeps")).json()["items"] == []
+
+
+def test_the_disk_estimate_follows_the_metrics_of_the_experiment() -> None:
+    """And those that are measured only at the end take one point of the curve, not one each."""
+    sizes = []
+    for beyond in ([], [5], [5, 6, 7]):
+        fixed = {"bits": 4, "beyond": beyond}
+        success = {"metric": "digit_error@4", "at_most": 0.1}
+        for expensive in ("end", "every"):
+            made = plan(
+                experiment="neural_gpu", fixed=fixed, grid={}, success=success,
+                evaluate={"every": 1, "expensive": expensive},
+            )  # fmt: skip
+            sizes.append(disk_bytes(made) // made.trials)
+    one = RESULT + POINT
+    points = 1 + 200 // 50
+    more = RESULT + points * POINT
+    base = TRIAL + SUCCESS + 2 * more
+    expected = [base, base, base + 2 * one, base + 2 * more, base + 6 * one, base + 6 * more]
+    assert sizes == expected
 
 
 def test_every_option_is_documented() -> None:
