@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from service.api.app import Health, create_app
 from service.api.later import LATER
-from service.api.safety import CREDENTIALS
+from service.api.source import CREDENTIALS
 from service.configuration import Configuration
 from service.store import sweeps
 from service.store.engine import reading_factory, session_factory
