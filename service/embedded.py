@@ -9,8 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 
 import structlog
@@ -21,6 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from service.api.app import Health, create_app
 from service.configuration import Configuration
 from service.dispatch.loop import LEASE, Dispatcher, Rules, await_lease
+from service.folder import prepare, store_file
+from service.gpus import seen_by_ray, workers_on
 from service.store import lease
 from service.store.engine import open_engine, reading_factory, session_factory, upgrade
 from service.store.ownership import own
@@ -36,27 +36,19 @@ class PortTakenError(Exception):
     """The port is in use."""
 
 
-@dataclass
-class Service:
-    """The parts of a running service."""
-
-    engine: Engine
-    dispatcher: Dispatcher
-    server: uvicorn.Server
-    thread: threading.Thread
-
-
 def serve(configuration: Configuration) -> None:
     """Runs until SIGINT or SIGTERM; then hands running trials back and stops its own Ray.
 
     Raises:
         StoreOwnedError: another service runs on the same SQLite file.
+        OpenFolderError: the state folder is open to others.
         PortTakenError: the port is in use.
+        TooFewGpusError: there is no GPU for each worker.
     """
     logs()
     stop = threading.Event()
     listener = bind(configuration.host, configuration.port)
-    prepare_folder(configuration.state_folder)
+    prepare(configuration)
     with ownership(configuration.database_url), handlers(stop):
         engine = open_engine(configuration.database_url)
         upgrade(engine)
@@ -64,7 +56,7 @@ def serve(configuration: Configuration) -> None:
         if engine.dialect.name == "sqlite":  # its lock proves that no other dispatcher lives
             with sessions.begin() as session:
                 lease.clear(session, LEASE)
-        pool = Pool(configuration.workers)
+        pool = pool_of(configuration)
         rules = Rules(configuration.pack_lanes, configuration.slice_s, configuration.max_attempts)
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         dispatcher = Dispatcher(sessions, pool, rules, holder)
@@ -78,13 +70,18 @@ def serve(configuration: Configuration) -> None:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, server_header=False))
         thread = threading.Thread(target=server.run, args=([listener],), name="api")
         thread.start()
-        port = listener.getsockname()[1]
-        say(f"Seedbed listens on http://{configuration.host}:{port} (dashboard, /docs, /api/v1)")
+        url = url_of(configuration.host, listener.getsockname()[1])
+        say(f"Seedbed listens on {url} (dashboard, /docs, /api/v1)")
         try:
             if await_lease(sessions, holder, stop, say):
                 dispatcher.take_over()
                 pool.start()
-                say(f"{configuration.workers} workers start; Ctrl-C stops, nothing is lost")
+                if configuration.device == "cuda":
+                    pool.size = workers_on(seen_by_ray(), configuration.asked_workers)
+                say(
+                    f"{pool.size} workers start on {configuration.device}; Ctrl-C stops, nothing "
+                    "is lost"
+                )
                 with handlers(stop):  # again: Ray has put its own in place
                     dispatcher.run(stop)
         finally:
@@ -93,6 +90,22 @@ def serve(configuration: Configuration) -> None:
             pool.stop()
             engine.dispose()
             say("stopped; the next serve goes on where this one stood")
+
+
+def pool_of(configuration: Configuration) -> Pool:
+    """The workers; each sees one GPU, its own, as cuda:0.
+
+    Ray takes 127.0.0.1 for this machine's outward address, and then listens on all of them, unless
+    it is told before its import that it forms no cluster, whatever the system.
+    """
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    device = "cuda:0" if configuration.device == "cuda" else "cpu"
+    return Pool(configuration.workers, device)
+
+
+def url_of(host: str, port: int) -> str:
+    """Where to look: an IPv6 address stands in brackets."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -115,18 +128,10 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def prepare_folder(folder: Path) -> None:
-    """Makes the state folder, for its owner only."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
-
-
 def ownership(database_url: str) -> contextlib.AbstractContextManager[object]:
     """Holds the lock of a SQLite file; for PostgreSQL the dispatcher's lease is enough."""
-    prefix = "sqlite:///"
-    if not database_url.startswith(prefix):
-        return contextlib.nullcontext()
-    return own(Path(database_url.removeprefix(prefix)))
+    file = store_file(database_url)
+    return contextlib.nullcontext() if file is None else own(file)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.configuration import Configuration
+from service.folder import store_file
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,11 @@ class State:
 
 
 def free_bytes_of(configuration: Configuration) -> Callable[[], int | None]:
-    """Measures free disk under the state folder; PostgreSQL keeps its own house."""
+    """Measures free disk where the SQLite file lies; PostgreSQL keeps its own house."""
 
     def measure() -> int | None:
-        if not configuration.database_url.startswith("sqlite"):
-            return None
-        return shutil.disk_usage(configuration.state_folder).free
+        file = store_file(configuration.database_url)
+        return None if file is None else shutil.disk_usage(file.parent).free
 
     return measure
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from models.catalog import experiments
 from service.api.disk import check_disk, disk_bytes
@@ -20,12 +20,18 @@ from service.store.progress import progress
 router = APIRouter(prefix="/sweeps", tags=["sweeps"])
 
 
+class Nothing(BaseModel):
+    """A body without keys."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class Resume(BaseModel):
     """The numerics class that is accepted after a change of code."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    accept_class: str | None = None
+    accept_class: Annotated[str, Field(max_length=64)] | None = None
 
 
 @router.post("", status_code=201)
@@ -35,18 +41,21 @@ def submit(
     session: Writing,
     response: Response,
     dry_run: Annotated[bool, Query(description="say what it would run, store nothing")] = False,
-    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+    idempotency_key: Annotated[
+        str | None, Header(min_length=1, max_length=255, pattern="^[ -~]*$")
+    ] = None,
 ) -> dict[str, Any]:
     """Creates a sweep; with `dry_run` says what it would run."""
     plan = parse(body, experiments())
     if dry_run:
         response.status_code = 200
         return plan_json(plan, state)
-    check_disk(plan, state.free_bytes())
     key = None
     if idempotency_key is not None:
         text = json.dumps(body, sort_keys=True)
         key = (idempotency_key, hashlib.sha256(text.encode()).hexdigest())
+    if key is None or sweeps.keyed(session, key) is None:  # what is stored needs no more disk
+        check_disk(plan, state.free_bytes())
     sweep, _new = sweeps.create(session, plan, now=datetime.now(UTC), idempotency_key=key)
     response.headers["Location"] = f"/api/v1/sweeps/{sweep}"
     return sweep_json(sweeps.show(session, sweep), progress(session, sweep))
@@ -102,7 +111,11 @@ def counters(sweep: str, session: Reading) -> dict[str, Any]:
 
 
 @router.post("/{sweep}/pause")
-def pause(sweep: str, session: Writing) -> dict[str, Any]:
+def pause(
+    sweep: str,
+    session: Writing,
+    body: Nothing | None = None,  # noqa: ARG001 - its shape is judged
+) -> dict[str, Any]:
     """Stops claims; trials that train go on to their end."""
     sweeps.pause(session, sweep)
     return _after(sweep, session)
@@ -117,7 +130,11 @@ def resume(sweep: str, session: Writing, body: Resume | None = None) -> dict[str
 
 
 @router.post("/{sweep}/cancel")
-def cancel(sweep: str, session: Writing) -> dict[str, Any]:
+def cancel(
+    sweep: str,
+    session: Writing,
+    body: Nothing | None = None,  # noqa: ARG001 - its shape is judged
+) -> dict[str, Any]:
     """Cancels what waits at once, what trains at its next boundary."""
     sweeps.cancel(session, sweep, now=datetime.now(UTC))
     return _after(sweep, session)

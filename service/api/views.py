@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from service.store.evidence import HAS_OUTCOME
 from service.store.progress import Progress
 from service.store.sweeps import CODE_CHANGED, SweepView
 from service.store.trials import TrialView
@@ -54,7 +55,10 @@ def sweep_json(view: SweepView, progress: Progress, *, with_spec: bool = True) -
 
 
 def progress_json(progress: Progress) -> dict[str, Any]:
-    """Counters. Successes are of settled cohorts only; arrivals are counts by end state."""
+    """Counters. What arrived is one number an arm: with `leave` even its kinds tell successes.
+
+    End states and successes are of settled cohorts only; errored and cancelled are nobody's.
+    """
     return {
         "state": progress.state,
         "reason": progress.reason,
@@ -67,10 +71,12 @@ def progress_json(progress: Progress) -> dict[str, Any]:
                 "name": arm.name,
                 "trials": arm.trials,
                 "running": arm.running,
-                "ended": dict(arm.ended),
+                "ended": sum(arm.ended.values()),
+                "errored": arm.ended["errored"],
+                "cancelled": arm.ended["cancelled"],
                 "settled": {
                     "trials": arm.settled_trials,
-                    "errored": arm.settled["errored"],
+                    "end_states": dict(arm.settled),
                     "successes": [
                         {
                             "metric": rule.metric,
@@ -102,7 +108,8 @@ def eta_s(progress: Progress, now: datetime) -> float | None:
 
 
 def trial_json(view: TrialView, *, with_traceback: bool = False) -> dict[str, Any]:
-    """A trial."""
+    """A trial; while its cohort is not settled an outcome is said to have arrived, no more."""
+    arrived = not view.settled and view.state in HAS_OUTCOME
     body = {
         "id": view.id,
         "sweep": view.sweep,
@@ -111,12 +118,13 @@ def trial_json(view: TrialView, *, with_traceback: bool = False) -> dict[str, An
         "cell": view.cell,
         "seed": view.seed,
         "cohort": view.cohort,
-        "state": view.state,
+        "settled": view.settled,
+        "state": "arrived" if arrived else view.state,
         "attempt": view.attempt,
-        "steps": view.steps,
-        "metrics": {name: vars(m) for name, m in view.metrics.items()},
-        "successes": {str(k): won for k, won in view.successes.items()},
-        "fingerprint": view.fingerprint,
+        "steps": None if arrived else view.steps,
+        "metrics": {} if arrived else {name: vars(m) for name, m in view.metrics.items()},
+        "successes": {} if arrived else {str(k): won for k, won in view.successes.items()},
+        "fingerprint": None if arrived else view.fingerprint,
         "numerics": view.numerics,
         "worker": view.worker,
         "claimed_at": moment(view.claimed_at),

@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from service.words import duration, ended, rate, rule, threshold
+from service.words import duration, rate, rule, threshold
 
 #: thresholds that fit a terminal; the report has all of them
 _MOST_THRESHOLDS = 4
@@ -31,7 +31,7 @@ def draw(name: str, progress: Mapping[str, Any], notice: str = "") -> Renderable
     for arm in progress["arms"]:
         table.add_row(*_row(arm, shown))
     lines: list[RenderableType] = [Text(headline(name, progress), style="bold"), table]
-    lost = sum(arm["ended"]["errored"] for arm in progress["arms"])
+    lost = sum(arm["errored"] for arm in progress["arms"])
     if lost:
         lines.append(Text(f"{lost} trials errored; `seedbed show` names them", style="yellow"))
     lines.append(Text(_note(progress, shown), style="dim"))
@@ -45,8 +45,8 @@ def _row(arm: Mapping[str, Any], shown: list[Mapping[str, Any]]) -> list[Rendera
     won = [c for c in arm["settled"]["successes"] if _key(c) in {_key(s) for s in shown}]
     return [
         Text(arm["name"]),
-        ProgressBar(total=arm["trials"], completed=ended(arm), width=_BAR_WIDTH),
-        Text(f"{ended(arm)}/{arm['trials']}"),
+        ProgressBar(total=arm["trials"], completed=arm["ended"], width=_BAR_WIDTH),
+        Text(f"{arm['ended']}/{arm['trials']}"),
         Text(str(settled)),
         *(
             Text(rate(c["successes"], settled), style="bold" if c["primary"] else "")

@@ -4,9 +4,11 @@ Every page is whole without a script. Rates are of settled cohorts; arrivals are
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
+from fastapi.params import Depends
 from fastapi.responses import HTMLResponse
 
 from service.api.state import Reading
@@ -25,10 +27,10 @@ After = Annotated[str | None, Query(max_length=32)]
 IfNoneMatch = Annotated[str | None, Header()]
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, dependencies: Sequence[Depends]) -> None:
     """Adds the pages to an application."""
     app.state.findings = Findings()
-    app.include_router(router)
+    app.include_router(router, dependencies=dependencies)
 
 
 def render(template: str, status: int = 200, **content: Any) -> HTMLResponse:
@@ -95,7 +97,7 @@ def _newest(session: Reading, after: str | None) -> dict[str, Any]:
 def _one(session: Reading, sweep: str) -> dict[str, Any]:
     view = sweeps.show(session, sweep)
     found = sweep_json(view, progress(session, sweep))
-    lost = sum(arm["ended"]["errored"] for arm in found["progress"]["arms"])
+    lost = sum(arm["errored"] for arm in found["progress"]["arms"])
     return {"sweep": found, "errors": errored(session, sweep) if lost else [], "lost": lost}
 
 

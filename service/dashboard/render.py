@@ -27,7 +27,6 @@ _environment.globals.update(
     rule=words.rule,
     threshold=words.threshold,
     duration=words.duration,
-    ended=words.ended,
 )
 _environment.filters.update(
     moment=words.moment, percent=words.percent, points=words.points, p=words.p

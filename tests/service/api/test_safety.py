@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 
-from service.api.safety import MOST_BYTES, depth
+from service.api.body import MOST_BYTES, depth
 from tests.service.api.conftest import Served
 from tests.service.samples import spec
 
@@ -80,6 +80,22 @@ async def test_json_of_the_wrong_shape_is_refused(api: httpx.AsyncClient, text: 
     assert reply.status_code == 422
     assert reply.headers["content-type"] == "application/problem+json"
     assert (await api.get(POST)).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"seeds": 5, "name": "x", "seeds": 6}', "'seeds' is there twice"),
+        (b'{"success": {"at": "end", "at": "any"}}', "'at' is there twice"),
+        (b'{"name": "\xff"}', "not UTF-8 at byte 10"),
+    ],
+)
+async def test_a_body_of_which_a_part_would_be_ignored_is_refused(
+    api: httpx.AsyncClient, body: bytes, words: str
+) -> None:
+    reply = await api.post(POST, content=body, headers=JSON)
+    assert reply.status_code == 422
+    assert words in reply.json()["detail"]
 
 
 async def test_counts_are_multiplied_before_anything_is_built(api: httpx.AsyncClient) -> None:
