@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, or_
+from sqlalchemy import delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,12 @@ def acquire(session: Session, name: str, holder: str, ttl_s: float, now: datetim
         where=or_(leases.c.holder == holder, leases.c.expires_at <= now),
     ).returning(leases.c.holder)
     return bool(session.scalar(statement) == holder)
+
+
+def undisputed(session: Session, name: str, holder: str) -> bool:
+    """Whether no other holder has the lease, nor gets it before this transaction ends."""
+    query = select(leases.c.holder).where(leases.c.name == name).with_for_update(read=True)
+    return session.scalar(query) in (None, holder)
 
 
 def drop(session: Session, name: str, holder: str) -> None:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, func, insert, select, update
+from sqlalchemy import RowMapping, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from service.plan import Plan
-from service.store.counters import count_ended, end_if_done
+from service.store.counters import Move, count, end_if_done
 from service.store.errors import (
     IdempotencyConflictError,
     StateConflictError,
@@ -26,6 +26,7 @@ from service.store.tables import (
     ENDED_SWEEPS,
     arms,
     idempotency,
+    is_in,
     structures,
     sweep_classes,
     sweeps,
@@ -125,11 +126,17 @@ def lock(session: Session, sweep: str) -> RowMapping:
     Raises:
         UnknownSweepError: there is none of this id.
     """
-    query = select(sweeps).where(sweeps.c.id == sweep).with_for_update()
-    row = session.execute(query).mappings().one_or_none()
+    row = session.execute(_LOCKED, {"of": sweep}).mappings().one_or_none()
     if row is None:
         raise UnknownSweepError(sweep)
     return row
+
+
+_LOCKED = (  # all but the spec, which may be long
+    select(*(c for c in sweeps.c if c.name != "spec"))
+    .where(sweeps.c.id == bindparam("of"))
+    .with_for_update()
+)
 
 
 def pause(
@@ -194,11 +201,12 @@ def cancel(session: Session, sweep: str, *, now: datetime) -> None:
         raise _conflict(sweep, state, "cancelled", "a finished sweep has nothing left to cancel")
     waiting = session.execute(
         update(trials)
-        .where(trials.c.sweep == sweep, trials.c.state == "waiting")
+        .where(trials.c.sweep == sweep, is_in("waiting"))
         .values(state="cancelled", ended_at=now)
-        .returning(trials.c.cell, trials.c.arm, trials.c.cohort)
-    ).all()
-    count_ended(session, sweep, [(r.cell, r.arm, "cancelled", r.cohort) for r in waiting])
+        .returning(trials.c.cell, trials.c.arm, trials.c.structure, trials.c.cohort)
+    )
+    moves = [Move(r.cell, r.arm, r.structure, r.cohort, "waiting", "cancelled") for r in waiting]
+    count(session, sweep, moves)
     counted = sum((arms.c[s] for s in END_STATES), arms.c.running)
     session.execute(  # those that never had a row
         update(arms)
@@ -206,12 +214,10 @@ def cancel(session: Session, sweep: str, *, now: datetime) -> None:
         .values(cancelled=arms.c.cancelled + arms.c.trials - counted)
     )
     session.execute(
-        update(structures)
-        .where(structures.c.sweep == sweep)
-        .values(position=structures.c.total, waiting=0)
+        update(structures).where(structures.c.sweep == sweep).values(position=structures.c.total)
     )
     _set(session, sweep, state="cancelling", reason=None)
-    end_if_done(session, sweep, now)
+    end_if_done(session, lock(session, sweep), now)
 
 
 def remove(session: Session, sweep: str) -> None:

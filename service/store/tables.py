@@ -8,6 +8,7 @@ from sqlalchemy import (
     JSON,
     CheckConstraint,
     Column,
+    ColumnElement,
     Float,
     ForeignKey,
     ForeignKeyConstraint,
@@ -19,6 +20,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
+    text,
 )
 
 from service.store.types import Identity, UtcDateTime
@@ -34,6 +37,8 @@ metadata = MetaData(
 )
 
 END_STATES = ("finished", "left", "diverged", "errored", "cancelled")
+TRIAL_STATES = ("waiting", "running", *END_STATES)
+HAS_OUTCOME = ("finished", "left", "diverged")
 OPEN_SWEEPS = ("waiting", "running")
 ENDED_SWEEPS = ("finished", "cancelled")
 
@@ -206,6 +211,13 @@ cohorts = Table(
     Column("terminal", Integer, nullable=False),
 )
 
+
+def _partial(state: str, *columns: str) -> Index:
+    """Over the few trials of one state, so that the many of the others cost nothing."""
+    where = text(f"state = '{state}'")
+    return Index(f"ix_trials_{state}", *columns, postgresql_where=where, sqlite_where=where)
+
+
 trials = Table(
     "trials",
     metadata,
@@ -225,15 +237,29 @@ trials = Table(
     Column("error", Text),
     Column("traceback", Text),
     UniqueConstraint("cell", "seed"),
-    CheckConstraint(_in("state", ("waiting", "running", *END_STATES)), "state"),
+    CheckConstraint(_in("state", TRIAL_STATES), "state"),
     CheckConstraint(f"({_in('state', END_STATES)}) = (ended_at IS NOT NULL)", "ended"),
     CheckConstraint("state <> 'running' OR worker IS NOT NULL", "worker"),
     CheckConstraint("state <> 'errored' OR error IS NOT NULL", "error"),
     CheckConstraint("attempt >= 1", "attempt"),
-    Index("ix_trials_queue", "sweep", "structure", "state"),
+    _partial("waiting", "sweep", "structure", "cohort", "seed", "setting", "arm"),
+    _partial("running", "id"),
+    _partial("errored", "sweep", "id"),
     Index("ix_trials_cohort", "sweep", "cohort"),
     Index("ix_trials_page", "sweep", "id"),
 )
+
+
+def is_in(state: str) -> ColumnElement[bool]:
+    """Whether a trial is in this state, in the words of the partial index over it.
+
+    Raises:
+        ValueError: there is no such state.
+    """
+    if state not in TRIAL_STATES:
+        raise ValueError(f"{state!r} is no state of a trial; use one of {', '.join(TRIAL_STATES)}")
+    return trials.c.state == literal_column(f"'{state}'")
+
 
 outcomes = Table(
     "outcomes",

@@ -9,7 +9,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from service.store.errors import UnknownTrialError
-from service.store.tables import arms, cells, outcomes, results, settings, successes, trials
+from service.store.tables import arms, cells, is_in, outcomes, results, settings, successes, trials
 from workers.messages import MetricRecord
 
 
@@ -62,7 +62,7 @@ def page(
     if cell is not None:
         query = query.where(cells.c.index == cell)
     if end_state is not None:
-        query = query.where(trials.c.state == end_state)
+        query = query.where(is_in(end_state))
     if success is not None:
         query = query.join(successes, successes.c.trial == trials.c.id).where(
             successes.c.criterion == success[0], successes.c.success == int(success[1])
