@@ -1,5 +1,6 @@
 """The pool of Ray actors: starts them, calls them one at a time, and says which were lost."""
 
+import contextlib
 import logging
 import os
 import secrets
@@ -112,7 +113,8 @@ class Pool:
         actor = self._actors.pop(worker, None)
         self._calls = {ref: name for ref, name in self._calls.items() if name != worker}
         if actor is not None:
-            self._ray.kill(actor)
+            with contextlib.suppress(self._ray.exceptions.RayError):  # it may be gone already
+                self._ray.kill(actor)
 
     def stop(self) -> None:
         """Ends the workers and this process's own Ray, no other."""

@@ -2,13 +2,21 @@
 
 import threading
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
+from service.dispatch.faults import MOST_FAILED, pause_s, unreachable
+from service.dispatch.leadership import (
+    LEASE,
+    LEASE_TTL_S,
+    LeaseLostError,
+    await_lease,
+    hold,
+    now,
+)
+from service.dispatch.patience import patience_s
 from service.dispatch.peers import Peer, Workers
 from service.dispatch.turn import Rules, Turn
 from service.store import lease, release
@@ -18,19 +26,18 @@ __all__ = ["LEASE", "Dispatcher", "LeaseLostError", "Rules", "Workers", "await_l
 
 log = structlog.get_logger()
 
-LEASE = "dispatcher"
-LEASE_TTL_S = 15.0
-
-
-class LeaseLostError(Exception):
-    """Another dispatcher took over; this one must not write any more."""
+#: what runs in the store is compared with what workers hold this often, and after every error
+RECONCILE_S = 60.0
 
 
 class Dispatcher:
     """Claims trials for workers and records what they return.
 
-    Whatever stands in memory here can be lost: `take_over` hands every running trial back to the
-    queue, and a late write of an earlier attempt is refused by the store.
+    Whatever stands in memory here can be lost: its first turn hands every trial that an earlier
+    dispatcher left running back to the queue, and a late write of an earlier attempt is refused by
+    the store. A turn that fails is repeated: replies are kept until they are committed. Should one
+    never be recorded, it is not the others' fault: each then gets a turn of its own, and a worker
+    whose answer the store refuses is lost.
 
     Args:
         sessions: opens store sessions; the loop commits once a turn.
@@ -47,102 +54,128 @@ class Dispatcher:
         self._rules = rules
         self._holder = holder
         self._peers: dict[str, Peer] = {}
-        self._replies: list[Reply] = []
+        self._replies: dict[str, Reply] = {}
+        self._asked: dict[str, float] = {}
         self._wake = threading.Event()
         self._stillborn = 0
         self._spawn_at = 0.0
-        self._in_doubt = False
+        self._one_by_one = False
+        self._reconciled: float | None = None
         self.last_tick = 0.0
 
     @property
     def ready_workers(self) -> int:
         """Workers that have described themselves."""
-        return sum(peer.description is not None for peer in self._peers.values())
+        return sum(peer.description is not None for peer in list(self._peers.values()))
 
     def wake(self) -> None:
         """Says that the queue may have changed."""
         self._wake.set()
 
-    def take_over(self) -> None:
-        """Hands trials that an earlier dispatcher left running back to the queue."""
-        with self._sessions.begin() as session:
-            count = release.release_all(session, now=now())
-        if count:
-            log.info("trials_taken_over", trials=count)
-
     def run(self, stop: threading.Event, timeout_s: float = 0.5) -> None:
-        """Ticks until told to stop, then hands what is held back to the queue.
+        """Ticks until told to stop, then hands what runs back to the queue.
+
+        A store that cannot be reached is waited for. Any other error is logged with its traceback,
+        and the turn repeated; after `MOST_FAILED` in a row it is raised.
 
         Raises:
-            LeaseLostError: another dispatcher is active.
+            LeaseLostError: another dispatcher is active; this one has forgotten its workers.
         """
-        renewed = 0.0
+        renewed, failed, faults = 0.0, 0, 0
         while not stop.is_set():
             try:
                 if time.monotonic() - renewed > LEASE_TTL_S / 3:
                     self._renew()
                     renewed = time.monotonic()
                 self.tick(timeout_s)
-            except (OperationalError, InterfaceError) as error:
-                log.warning("store_unreachable", error=str(error.orig))
-                stop.wait(1.0)
-        held = [pair for peer in self._peers.values() for pair in peer.held]
-        with self._sessions.begin() as session:
-            release.hand_back(session, held, now=now())
-            lease.drop(session, LEASE, self._holder)
-        log.info("dispatcher_stopped", handed_back=len(held))
+                failed, faults = 0, 0
+            except LeaseLostError:
+                self._forget()
+                raise
+            except Exception as error:
+                failed += 1
+                if unreachable(error):
+                    log.warning("store_unreachable", error=str(error))
+                else:
+                    faults += 1
+                    if faults >= MOST_FAILED:
+                        raise
+                    log.exception("turn_failed", times=faults)
+                stop.wait(pause_s(failed))
+        self._hand_back()
 
     def tick(self, timeout_s: float) -> None:
-        """One round: spawn what is missing, record what came back, order what is next."""
-        self._spawn()
-        if any(peer.busy for peer in self._peers.values()):
-            self._replies += self._workers.wait(timeout_s)
-        else:
-            self._wake.wait(timeout_s)
-        self._wake.clear()
-        if self._replies or not all(peer.busy for peer in self._peers.values()):
-            self._adopt(self._turn())
-        self.last_tick = time.monotonic()
-
-    def _renew(self) -> None:
-        with self._sessions.begin() as session:
-            if not lease.acquire(session, LEASE, self._holder, LEASE_TTL_S, now()):
-                raise LeaseLostError("another dispatcher holds the lease; this one stops")
-
-    def _spawn(self) -> None:
-        if time.monotonic() < self._spawn_at:
-            return
-        while len(self._peers) < self._workers.size:
-            self._peers[self._workers.spawn()] = Peer()
-
-    def _turn(self) -> Turn:
-        """Replies are forgotten, and orders sent, only once the turn is committed.
-
-        A commit that fails may have reached the store before the connection broke. Trials that it
-        claimed then run there and are held by nobody, so the next turn hands them back.
+        """One round: spawn what is missing, record what came back, order what is next.
 
         Raises:
             LeaseLostError: another dispatcher took over; nothing was written.
         """
-        try:
-            with self._sessions.begin() as session:
-                if not lease.undisputed(session, LEASE, self._holder):
-                    raise LeaseLostError("another dispatcher took the lease; this one stops")
-                if self._in_doubt:
-                    held = {pair for peer in self._peers.values() for pair in peer.held}
-                    release.release_all(session, now=now(), keep=held)
-                turn = Turn(session, self._peers, self._rules, now())
-                turn.receive(self._replies)
-                turn.order()
-        except (OperationalError, InterfaceError):
-            self._in_doubt = True
-            raise
-        self._in_doubt = False
-        return turn
+        self._spawn()
+        if any(peer.busy for peer in self._peers.values()):
+            for reply in self._workers.wait(timeout_s):
+                self._replies.setdefault(reply.worker, reply)
+        else:
+            self._wake.wait(timeout_s)
+        self._wake.clear()
+        self._miss()
+        if self._in_doubt() or self._replies or not all(peer.busy for peer in self._peers.values()):
+            self._turns()
+        self.last_tick = time.monotonic()
 
-    def _adopt(self, turn: Turn) -> None:
+    def _in_doubt(self) -> bool:
+        """Whether the store may say of trials that they run though no worker holds them."""
+        return self._reconciled is None or time.monotonic() - self._reconciled > RECONCILE_S
+
+    def _turns(self) -> None:
+        """One turn for all replies; after a turn that failed one for each, then one to order."""
+        try:
+            if self._one_by_one:
+                for reply in list(self._replies.values()):
+                    self._single(reply)
+            self._turn(list(self._replies.values()))
+        except Exception as error:
+            self._reconciled = None
+            self._one_by_one = not unreachable(error)
+            raise
+        self._one_by_one = False
+
+    def _single(self, reply: Reply) -> None:
+        """Records one reply; a worker whose answer cannot be recorded is lost instead."""
+        try:
+            self._turn([reply], order=False)
+        except LeaseLostError:
+            raise
+        except Exception as error:
+            if unreachable(error) or reply.value is None:
+                raise
+            log.exception("answer_refused", worker=reply.worker)
+            why = f"its answer could not be recorded: {error}"
+            self._replies[reply.worker] = Reply(reply.worker, error=why)
+
+    def _turn(self, replies: Sequence[Reply], *, order: bool = True) -> None:
+        """Replies are forgotten, and orders sent, only once the turn is committed.
+
+        A commit that fails may have reached the store before the connection broke. Trials that it
+        claimed then run there and are held by nobody, so the next turn hands them back.
+        """
+        doubt = self._in_doubt()
+        with self._sessions.begin() as session:
+            hold(session, self._holder)
+            turn = Turn(session, self._peers, self._rules, now())
+            if doubt:
+                turn.reconcile()
+            turn.receive(replies)
+            if order:
+                turn.order()
+        if doubt:
+            self._reconciled = time.monotonic()
+        self._adopt(turn, replies)
+
+    def _adopt(self, turn: Turn, replies: Sequence[Reply]) -> None:
         """Makes true outside the store what a committed turn decided."""
-        self._replies = []
+        for reply in replies:
+            del self._replies[reply.worker]
+            self._asked.pop(reply.worker, None)
         self._peers = turn.peers
         if turn.introduced:
             self._stillborn = 0
@@ -152,27 +185,55 @@ class Dispatcher:
                 self._spawn_at = time.monotonic() + min(30.0, 2.0**self._stillborn)
             self._workers.discard(worker)
         for worker, order in turn.orders.items():
-            self._workers.send(worker, order)
+            self._asked[worker] = time.monotonic()
+            try:
+                self._workers.send(worker, order)
+            except Exception as error:
+                log.exception("order_not_sent", worker=worker)
+                self._replies[worker] = Reply(worker, lost=f"its order could not be sent: {error}")
         for note in turn.notes:
             getattr(log, note.level)(note.event, **note.fields)
 
+    def _spawn(self) -> None:
+        if time.monotonic() < self._spawn_at:
+            return
+        while len(self._peers) < self._workers.size:
+            worker = self._workers.spawn()
+            self._peers[worker] = Peer()
+            self._asked[worker] = time.monotonic()
 
-def now() -> datetime:
-    """The time, with its zone."""
-    return datetime.now(UTC)
+    def _miss(self) -> None:
+        """Takes workers for lost that have said nothing for too long."""
+        for worker, since in self._asked.items():
+            longest_s = self._peers[worker].longest_s
+            limit_s = patience_s(self._rules.patience_s, self._rules.slice_s, longest_s)
+            if time.monotonic() - since > limit_s:
+                why = f"no answer for {limit_s:.0f} s: it hangs, or SEEDBED_PATIENCE_S is too short"
+                self._replies.setdefault(worker, Reply(worker, lost=why))
 
+    def _renew(self) -> None:
+        with self._sessions.begin() as session:
+            hold(session, self._holder)
 
-def await_lease(
-    sessions: sessionmaker[Session], holder: str, stop: threading.Event, say: Callable[[str], None]
-) -> bool:
-    """Waits until this holder has the dispatcher's lease; False if told to stop before."""
-    told = False
-    while not stop.is_set():
-        with sessions.begin() as session:
-            if lease.acquire(session, LEASE, holder, LEASE_TTL_S, now()):
-                return True
-        if not told:
-            say("another dispatcher is active on this store; waiting for its lease to end")
-            told = True
-        stop.wait(1.0)
-    return False
+    def _forget(self) -> None:
+        """Ends the workers: what they hold is another dispatcher's to run again."""
+        for worker in self._peers:
+            self._workers.discard(worker)
+        self._peers, self._replies, self._asked = {}, {}, {}
+        self._reconciled = None
+
+    def _hand_back(self) -> None:
+        """Hands what runs back to the queue and gives the lease up, if it is still held."""
+        try:
+            with self._sessions.begin() as session:
+                hold(session, self._holder)
+                count = release.release_all(session, now=now())
+                lease.drop(session, LEASE, self._holder)
+        except LeaseLostError as error:
+            log.warning("lease_lost", error=str(error))
+        except Exception as error:
+            if not unreachable(error):
+                raise
+            log.warning("not_handed_back", error=str(error), cure="the next start takes it over")
+        else:
+            log.info("dispatcher_stopped", handed_back=count)

@@ -1,13 +1,13 @@
 """Peers: what the dispatcher knows of its workers, as values that a turn replaces."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from models.catalog import experiments
-from service.dispatch.decide import Slot
+from service.dispatch.decide import Slot, Take
 from service.store.classes import class_id
-from workers.messages import Order, PackSpec, WorkerDescription
+from workers.messages import Assignment, Order, PackSpec, Return, WorkerDescription
 from workers.pool import Reply
 
 
@@ -39,6 +39,8 @@ class Peer:
 
     Attributes:
         held: (trial, attempt) that it trains or keeps in its buffer.
+        longest_s: the longest call to its pack so far; None before the first answer.
+        sealed: whether what it holds are suspects, to which nothing is added.
         numerics: experiment name -> numerics of what this worker would train.
         classes: experiment name -> the id of that.
     """
@@ -47,6 +49,8 @@ class Peer:
     pack: PackSpec | None = None
     held: frozenset[tuple[int, int]] = frozenset()
     busy: bool = True
+    longest_s: float | None = None
+    sealed: bool = False
     numerics: Mapping[str, dict[str, str]] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
 
@@ -66,9 +70,30 @@ class Peer:
             self, description=description, busy=False, numerics=numerics, classes=classes
         )
 
+    def took(self, take: Take, found: Sequence[Assignment]) -> "Peer":
+        """The same, with trials that were claimed for it."""
+        return replace(
+            self,
+            pack=take.pack,
+            held=self.held | {(a.trial, a.attempt) for a in found},
+            longest_s=self.longest_s if take.pack == self.pack else None,
+            sealed=self.sealed or (take.suspects and bool(found)),
+        )
+
+    def returned(self, answer: Return) -> "Peer":
+        """The same, after an answer."""
+        return replace(
+            self,
+            held=frozenset(answer.held),
+            busy=False,
+            longest_s=max(self.longest_s or 0.0, answer.seconds),
+            sealed=self.sealed and bool(answer.held),
+        )
+
 
 def slots(peers: Mapping[str, Peer]) -> list[Slot]:
     """The workers as the decision sees them."""
     return [
-        Slot(name, not p.busy, len(p.held), p.pack, dict(p.classes)) for name, p in peers.items()
+        Slot(name, not p.busy, len(p.held), p.pack, dict(p.classes), p.sealed)
+        for name, p in peers.items()
     ]

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from service.dispatch.decide import Take, Waiting, stranded, takes
+from service.dispatch.decide import Take, Waiting, offered, stranded, takes
 from service.dispatch.peers import Peer, slots
 from service.store import claims, classes, completion, release, sweeps
 from service.store.errors import StateConflictError, UnknownSweepError
@@ -30,6 +30,7 @@ class Rules:
     lanes: int
     slice_s: float
     max_attempts: int
+    patience_s: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,13 @@ class Turn:
         self.orders: dict[str, Order] = {}
         self.notes: list[Note] = []
 
+    def reconcile(self) -> None:
+        """Hands back what runs in the store but is held by no worker: only this one claims."""
+        held = {pair for peer in self.peers.values() for pair in peer.held}
+        count = release.release_all(self._session, now=self._now, keep=held)
+        if count:
+            self._note("warning", "trials_taken_over", trials=count)
+
     def receive(self, replies: Sequence[Reply]) -> None:
         """Records everything that came back."""
         returned: dict[str, list[tuple[str, Return]]] = defaultdict(list)
@@ -85,6 +93,18 @@ class Turn:
                 self._lose(reply.worker, reply.lost or reply.error or "no answer")
         for numerics_id, answers in returned.items():
             self._record(numerics_id, answers)
+        if self.introduced:
+            self._offer()
+
+    def _offer(self) -> None:
+        """Keeps true what sweeps of changed code are offered: workers may be others since."""
+        for asked in classes.asked(self._session):
+            slot = offered(asked.pinned, asked.experiment, slots(self.peers))
+            if slot is None or slot.classes[asked.experiment] == asked.offered:
+                continue
+            with contextlib.suppress(UnknownSweepError):  # deleted meanwhile
+                numerics = self.peers[slot.name].numerics[asked.experiment]
+                classes.offer(self._session, asked.sweep, numerics)
 
     def _record(self, numerics_id: str, answers: Sequence[tuple[str, Return]]) -> None:
         """What workers of one numerics class returned."""
@@ -95,8 +115,7 @@ class Turn:
             outcomes += answer.outcomes
             failures += answer.failures
             dropped += answer.dropped
-            held = frozenset(answer.held)
-            self.peers[worker] = replace(self.peers[worker], held=held, busy=False)
+            self.peers[worker] = self.peers[worker].returned(answer)
         done = completion.complete(
             self._session,
             outcomes=outcomes,
@@ -114,7 +133,7 @@ class Turn:
     def _lose(self, worker: str, why: str) -> None:
         """A worker died, or its trainer broke: its trials run again from the same streams."""
         peer = self.peers.pop(worker)
-        release.hand_back(self._session, sorted(peer.held), now=self._now)
+        release.lose(self._session, sorted(peer.held), now=self._now)
         self.lost[worker] = peer.description is not None
         short = why.strip()[-_MOST_WHY:]
         self._note("warning", "worker_lost", worker=worker, trials=len(peer.held), why=short)
@@ -145,13 +164,13 @@ class Turn:
     def _queues(self) -> list[Waiting]:
         """What waits, without sweeps whose numerics class no worker has any more: they pause."""
         queues = [
-            Waiting(q.sweep, q.structure, q.pack, q.claimable, q.pinned)
+            Waiting(q.sweep, q.structure, q.pack, q.claimable, q.pinned, q.suspects, q.losses)
             for q in claims.queues(self._session)
         ]
         lost = stranded(slots(self.peers), queues)
         for sweep, experiment in {q.sweep: q.pack.experiment for q in lost}.items():
-            offered = next(p.numerics[experiment] for p in self.peers.values() if p.description)
-            name = classes.know(self._session, offered)
+            other = next(p.numerics[experiment] for p in self.peers.values() if p.description)
+            name = classes.know(self._session, other)
             reason = sweeps.CODE_CHANGED
             with contextlib.suppress(StateConflictError, UnknownSweepError):  # a user was faster
                 sweeps.pause(self._session, sweep, reason=reason, offered_class=name)
@@ -162,7 +181,8 @@ class Turn:
         peer = self.peers[take.worker]
         with contextlib.suppress(UnknownSweepError):  # deleted since the queues were read
             if classes.pin(self._session, take.sweep, peer.numerics[take.pack.experiment]):
-                found = claims.claim(
+                claim = claims.claim_suspects if take.suspects else claims.claim
+                found = claim(
                     self._session,
                     take.sweep,
                     take.structure,
@@ -170,8 +190,7 @@ class Turn:
                     worker=peer.node or take.worker,
                     now=self._now,
                 )
-                held = peer.held | {(a.trial, a.attempt) for a in found}
-                self.peers[take.worker] = replace(peer, pack=take.pack, held=held)
+                self.peers[take.worker] = peer.took(take, found)
                 return found
         return []
 

@@ -1,6 +1,6 @@
 """Claims: trials get their rows when a worker takes them, in cohort order and fenced."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -9,11 +9,13 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Integer,
+    RowMapping,
     Select,
     String,
     Text,
     bindparam,
     cast,
+    func,
     insert,
     literal,
     or_,
@@ -26,11 +28,13 @@ from service.plan import place
 from service.store.batch import PAIRS, Batch, dialect_of
 from service.store.counters import Move, count
 from service.store.plans import pack_from
+from service.store.suspicion import SUSPECT
 from service.store.sweeps import lock
 from service.store.tables import (
     OPEN_SWEEPS,
     cells,
     is_in,
+    is_suspect,
     settings,
     structures,
     sweeps,
@@ -45,13 +49,21 @@ AHEAD = 1
 
 @dataclass(frozen=True)
 class Queue:
-    """What waits in one structure of a sweep."""
+    """What waits in one structure of a sweep.
+
+    Attributes:
+        claimable: trials for `claim`.
+        suspects: trials for `claim_suspects`.
+        losses: the most that one of the suspects has lost.
+    """
 
     sweep: str
     structure: int
     pack: PackSpec
     claimable: int
     pinned: str | None
+    suspects: int = 0
+    losses: int = 0
 
 
 _CURSOR = (
@@ -77,11 +89,30 @@ _OPEN = (
 def queues(session: Session) -> list[Queue]:
     """Structures of open sweeps with work that may be claimed now, oldest sweep first."""
     found = []
-    for r in session.execute(_OPEN):
-        claimable = r.waiting + max(0, _limit(r) - r.position)
-        if claimable:
-            found.append(Queue(r.sweep, r.number, pack_from(r.pack), claimable, r.class_id))
+    rows = session.execute(_OPEN).all()
+    apart: dict[tuple[str, int], tuple[int, int]] = {}
+    if any(r.waiting for r in rows):
+        apart = {(r.sweep, r.structure): (r.n, r.losses) for r in session.execute(_SUSPECTS)}
+    for r in rows:
+        suspects, losses = apart.get((r.sweep, r.number), (0, 0))
+        claimable = r.waiting - suspects + max(0, _limit(r) - r.position)
+        if claimable or suspects:
+            pack = pack_from(r.pack)
+            queue = Queue(r.sweep, r.number, pack, claimable, r.class_id, suspects, losses)
+            found.append(queue)
     return found
+
+
+_SUSPECTS = (
+    select(
+        trials.c.sweep,
+        trials.c.structure,
+        func.count().label("n"),
+        func.max(trials.c.losses).label("losses"),
+    )
+    .where(is_suspect())
+    .group_by(trials.c.sweep, trials.c.structure)
+)
 
 
 def _limit(row: Any) -> int:
@@ -93,18 +124,50 @@ def _limit(row: Any) -> int:
 def claim(
     session: Session, sweep: str, structure: int, limit: int, *, worker: str, now: datetime
 ) -> list[Assignment]:
-    """Takes up to `limit` trials for a worker: those to be tried again first, then the cursor's."""
+    """Takes up to `limit` trials for a worker: those to be tried again first, then the cursor's.
+
+    Suspects are left alone: `claim_suspects` takes them.
+    """
     held = lock(session, sweep)
     if held["state"] not in OPEN_SWEEPS or limit <= 0:
         return []
     here = {"of": sweep, "number": structure}
     cursor = session.execute(_ONE_CURSOR, here).one()
-    root = int(cursor.root, 16)
     again: list[_Taken] = []
     if cursor.waiting:
-        again = _retry(session, here, min(limit, cursor.waiting), worker, now)
+        again = _retry(session, _RETRY, here, min(limit, cursor.waiting), worker, now)
     fresh = min(limit - len(again), _limit(cursor) - cursor.position)
     new = _advance(session, here, cursor, fresh, worker, now) if fresh > 0 else []
+    return _begin(session, held, cursor, again, new, now)
+
+
+def claim_suspects(
+    session: Session, sweep: str, structure: int, limit: int, *, worker: str, now: datetime
+) -> list[Assignment]:
+    """Takes up to `limit` trials that lost several workers, those that lost most first.
+
+    The worker holds nothing else, and gets nothing else before it has returned them all;
+    `service.store.suspicion.company` says how many may share it.
+    """
+    held = lock(session, sweep)
+    if held["state"] not in OPEN_SWEEPS or limit <= 0:
+        return []
+    here = {"of": sweep, "number": structure}
+    cursor = session.execute(_ONE_CURSOR, here).one()
+    again = _retry(session, _RETRY_SUSPECTS, here, limit, worker, now)
+    return _begin(session, held, cursor, again, [], now)
+
+
+def _begin(
+    session: Session,
+    held: RowMapping,
+    cursor: Any,
+    again: "Sequence[_Taken]",
+    new: "Sequence[_Taken]",
+    now: datetime,
+) -> list[Assignment]:
+    """Counts what was taken, and says what it is."""
+    sweep, structure, root = held["id"], cursor.number, int(cursor.root, 16)
     moves = [Move(t.cell.id, t.cell.arm, structure, -1, "waiting", "running") for t in again]
     moves += [Move(t.cell.id, t.cell.arm, structure, -1, None, "running") for t in new]
     count(session, sweep, moves)
@@ -158,11 +221,16 @@ def _cells() -> Select[Any]:
 
 
 def _retry(
-    session: Session, here: Mapping[str, Any], limit: int, worker: str, now: datetime
+    session: Session,
+    statement: Any,
+    here: Mapping[str, Any],
+    limit: int,
+    worker: str,
+    now: datetime,
 ) -> list[_Taken]:
     """Takes trials whose earlier attempt came to nothing, earlier cohorts first."""
     taken = {"limit": limit, "by": worker, "now": now}
-    rows = session.execute(_RETRY, {**here, **taken}).all()
+    rows = session.execute(statement, {**here, **taken}).all()
     dialect = dialect_of(session)
     wanted = PAIRS.parameters(dialect, [(cell, 0) for cell in {r.cell for r in rows}])
     by_id = {c.id: c for c in (_Cell(*r) for r in session.execute(_cells_by_id(dialect), wanted))}
@@ -170,27 +238,28 @@ def _retry(
     return sorted(found, key=lambda t: (t.seed, t.cell.setting, t.cell.arm))
 
 
-_RETRY = (
-    update(trials)
-    .where(
-        trials.c.id.in_(
-            select(trials.c.id)
-            .where(
-                trials.c.sweep == bindparam("of"),
-                trials.c.structure == bindparam("number"),
-                is_in("waiting"),
-            )
-            .order_by(trials.c.cohort, trials.c.seed, trials.c.setting, trials.c.arm)
-            .limit(bindparam("limit"))
+def _taking(which: Select[tuple[int]]) -> Any:
+    """Gives these trials of a structure to a worker, under new attempts."""
+    here = (trials.c.sweep == bindparam("of"), trials.c.structure == bindparam("number"))
+    return (
+        update(trials)
+        .where(trials.c.id.in_(which.where(*here).limit(bindparam("limit"))))
+        .values(
+            state="running",
+            attempt=trials.c.attempt + 1,
+            worker=bindparam("by"),
+            claimed_at=bindparam("now", type_=UtcDateTime()),
         )
+        .returning(trials.c.id, trials.c.attempt, trials.c.cell, trials.c.seed)
     )
-    .values(
-        state="running",
-        attempt=trials.c.attempt + 1,
-        worker=bindparam("by"),
-        claimed_at=bindparam("now", type_=UtcDateTime()),
-    )
-    .returning(trials.c.id, trials.c.attempt, trials.c.cell, trials.c.seed)
+
+
+_EARLIER = (trials.c.cohort, trials.c.seed, trials.c.setting, trials.c.arm)
+_RETRY = _taking(
+    select(trials.c.id).where(is_in("waiting"), trials.c.losses < SUSPECT).order_by(*_EARLIER)
+)
+_RETRY_SUSPECTS = _taking(
+    select(trials.c.id).where(is_suspect()).order_by(trials.c.losses.desc(), *_EARLIER)
 )
 
 

@@ -3,14 +3,15 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from service.store.batch import dialect_of
-from service.store.sweeps import lock
+from service.store.sweeps import CODE_CHANGED, lock
 from service.store.tables import numerics_classes, sweep_classes, sweeps
 
 
@@ -27,6 +28,35 @@ def know(session: Session, numerics: Mapping[str, str]) -> str:
     statement = module.insert(numerics_classes).on_conflict_do_nothing()
     session.execute(statement.values(id=name, content=dict(numerics)))
     return name
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A sweep that waits for its user to accept a class, or for the former one to come back."""
+
+    sweep: str
+    experiment: str
+    pinned: str
+    offered: str
+
+
+def asked(session: Session) -> list[Asked]:
+    """Sweeps that are paused because the code changed."""
+    query = select(sweeps.c.id, sweeps.c.experiment, sweeps.c.class_id, sweeps.c.offered_class)
+    paused = query.where(sweeps.c.state == "paused", sweeps.c.reason == CODE_CHANGED)
+    return [Asked(*r) for r in session.execute(paused.order_by(sweeps.c.id))]
+
+
+def offer(session: Session, sweep: str, numerics: Mapping[str, str]) -> None:
+    """Offers a paused sweep the class that workers are of now; no longer the one before.
+
+    Raises:
+        UnknownSweepError: there is no such sweep.
+    """
+    row = lock(session, sweep)
+    if (row["state"], row["reason"]) == ("paused", CODE_CHANGED):
+        name = know(session, numerics)
+        session.execute(update(sweeps).where(sweeps.c.id == sweep).values(offered_class=name))
 
 
 def pin(session: Session, sweep: str, numerics: Mapping[str, str]) -> bool:

@@ -3,19 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import RowMapping
+from sqlalchemy import RowMapping, select
 from sqlalchemy.orm import Session
 
 from service.plan import Criterion
-from service.store.batch import write
+from service.store.batch import PAIRS, dialect_of, write
 from service.store.counters import count_successes, end_if_done, settle
 from service.store.moves import Fate, Moved, Pair, move
 from service.store.progress import criteria_of
 from service.store.release import by_sweep, hand_back
 from service.store.sweeps import lock
 from service.store.tables import outcomes as outcome_rows
-from service.store.tables import results, successes
+from service.store.tables import results, successes, trials
 from workers.messages import Failure, MetricRecord, Outcome
 
 
@@ -46,10 +48,10 @@ def complete(
 ) -> Completed:
     """Writes outcomes, failures and drops by compare-and-set on (trial, attempt, running).
 
-    A failure below `max_attempts` puts the trial back into the queue, with the same streams; at
-    `max_attempts` it is errored. A write of an attempt that is not running any more, a zombie's or
-    a repetition, is refused and changes nothing. Of an attempt that comes twice in one call the
-    first counts. The number of statements depends on the sweeps, not on the number of trials.
+    A trial that raises is put back into the queue, with the same streams, until it has raised
+    `max_attempts` times: then it is errored. A write of an attempt that is not running any more, a
+    zombie's or a repetition, is refused and changes nothing. Of an attempt that comes twice in one
+    call the first counts. The number of statements depends on the sweeps, not on the number of trials.
     """
     came: dict[Pair, Outcome | Failure] = {}
     refused: list[Pair] = []
@@ -62,7 +64,8 @@ def complete(
     ended: list[str] = []
     for sweep, pairs in by_sweep(session, list(came)).items():
         held = lock(session, sweep)
-        fates = [_fate(came[pair], held, max_attempts) for pair in pairs]
+        before = _failures(session, [p for p in pairs if isinstance(came[p], Failure)])
+        fates = [_fate(came[p], held, before.get(p[0], 0), max_attempts) for p in pairs]
         moved = move(session, sweep, fates, now=now)
         mine = [o for pair in moved if isinstance(o := came[pair], Outcome)]
         _write_outcomes(session, sweep, mine, moved, numerics_id)
@@ -75,19 +78,35 @@ def complete(
     return Completed(len(accepted), refused, ended)
 
 
-def _fate(item: Outcome | Failure, held: RowMapping, most: int) -> Fate:
+def _failures(session: Session, pairs: Sequence[Pair]) -> dict[int, int]:
+    """How often these trials have raised before."""
+    if not pairs:
+        return {}
+    dialect = dialect_of(session)
+    found = session.execute(_raised(dialect), PAIRS.parameters(dialect, pairs))
+    return {r.id: r.failures for r in found}
+
+
+@cache
+def _raised(dialect: str) -> Any:
+    batch = PAIRS.source(dialect)
+    found = select(trials.c.id, trials.c.failures)
+    return found.join_from(batch, trials, trials.c.id == batch.c.id)
+
+
+def _fate(item: Outcome | Failure, held: RowMapping, before: int, most: int) -> Fate:
     """In a sweep that is being cancelled nothing is tried again."""
     if isinstance(item, Outcome):
         return Fate(item.trial, item.attempt, item.end_state)
     again = "cancelled" if held["state"] == "cancelling" else "waiting"
-    state = "errored" if item.attempt >= most else again
+    state = "errored" if before + 1 >= most else again
     error, traceback = storable(item.error), storable(item.traceback)
-    return Fate(item.trial, item.attempt, state, error, traceback)
+    return Fate(item.trial, item.attempt, state, error, traceback, failed=1)
 
 
 def storable(text: str) -> str:
-    """Text without what PostgreSQL refuses: NUL and lone surrogates become question marks."""
-    return text.replace("\0", "?").encode(errors="replace").decode()
+    r"""Text with what a database refuses written as its escape: NUL is \x00, \ud800 is \ud800."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _write_outcomes(

@@ -17,13 +17,18 @@ Pair = tuple[int, int]
 
 
 class Fate(NamedTuple):
-    """What becomes of an attempt; an error of None leaves what an earlier attempt raised."""
+    """What becomes of an attempt; an error of None leaves what an earlier attempt raised.
+
+    `lost` and `failed` are 1 where the attempt lost its worker or raised: a trial counts both.
+    """
 
     trial: int
     attempt: int
     state: str
     error: str | None = None
     traceback: str | None = None
+    lost: int = 0
+    failed: int = 0
 
 
 class Moved(NamedTuple):
@@ -33,7 +38,15 @@ class Moved(NamedTuple):
     arm: int
 
 
-_FATES = Batch(id=BigInteger(), attempt=Integer(), state=Text(), error=Text(), traceback=Text())
+_FATES = Batch(
+    id=BigInteger(),
+    attempt=Integer(),
+    state=Text(),
+    error=Text(),
+    traceback=Text(),
+    lost=Integer(),
+    failed=Integer(),
+)
 
 
 def move(
@@ -82,6 +95,8 @@ def _swap(dialect: str) -> Any:
             ended_at=case(
                 (fate.c.state == "waiting", null()), else_=bindparam("now", type_=UtcDateTime())
             ),
+            losses=trials.c.losses + fate.c.lost,
+            failures=trials.c.failures + fate.c.failed,
             error=case((arrived, null()), else_=func.coalesce(fate.c.error, trials.c.error)),
             traceback=case(
                 (arrived, null()), else_=func.coalesce(fate.c.traceback, trials.c.traceback)

@@ -13,35 +13,56 @@ from sqlalchemy.orm import Session
 from service.store.batch import PAIRS, dialect_of
 from service.store.counters import end_if_done, settle
 from service.store.moves import Fate, Pair, move
+from service.store.suspicion import MOST_LOSSES, spent
 from service.store.sweeps import lock
 from service.store.tables import is_in, sweeps, trials
 
-#: a trial whose worker was lost this often is errored: it is probably what kills its workers
-MOST_ATTEMPTS = 25
-_WHY = f"its worker was lost in each of {MOST_ATTEMPTS} attempts"
+_WHY = (
+    "its worker was lost {losses} times, at last while it trained alone; after {most} such a trial "
+    "is not tried again; look for worker_lost in the service's log"
+)
 _BATCH = 5000
 
 
 def hand_back(session: Session, pairs: Sequence[Pair], *, now: datetime) -> int:
     """Puts running trials of exactly these attempts back into the queue; returns how many.
 
-    Those of a sweep that is being cancelled are cancelled; those whose worker was lost
-    `MOST_ATTEMPTS` times are errored.
+    Nobody is to blame: nothing is counted against them. Those of a sweep that is being cancelled
+    are cancelled.
     """
+    return _release(session, [Fate(*pair, "waiting") for pair in pairs], now)
+
+
+def lose(session: Session, pairs: Sequence[Pair], *, now: datetime) -> int:
+    """The same for all that one worker held when it was lost: a loss is counted for each.
+
+    One that was alone is errored once it has lost too many, see `service.store.suspicion`.
+    """
+    fates = [Fate(*pair, "waiting", lost=1) for pair in pairs]
+    losses = 1 + losses_of(session, pairs[0][0]) if len(pairs) == 1 else 0
+    if spent(losses, len(pairs)):
+        why = _WHY.format(losses=losses, most=MOST_LOSSES)
+        fates = [Fate(*pair, "errored", why, lost=1) for pair in pairs]
+    return _release(session, fates, now)
+
+
+def losses_of(session: Session, trial: int) -> int:
+    """How often a trial's worker was lost; 0 for one that is gone."""
+    return session.scalar(select(trials.c.losses).where(trials.c.id == trial)) or 0
+
+
+def _release(session: Session, fates: Sequence[Fate], now: datetime) -> int:
     total = 0
-    for sweep, mine in by_sweep(session, pairs).items():
+    by_pair = {fate[:2]: fate for fate in fates}
+    for sweep, mine in by_sweep(session, list(by_pair)).items():
         held = lock(session, sweep)
-        fates = [_fate(pair, cancelling=held["state"] == "cancelling") for pair in mine]
-        total += len(move(session, sweep, fates, now=now))
+        again = [by_pair[pair] for pair in mine]
+        if held["state"] == "cancelling":
+            again = [fate._replace(state="cancelled") for fate in again]
+        total += len(move(session, sweep, again, now=now))
         settle(session, held)
         end_if_done(session, held, now)
     return total
-
-
-def _fate(pair: Pair, *, cancelling: bool) -> Fate:
-    if cancelling:
-        return Fate(*pair, "cancelled")
-    return Fate(*pair, "errored", _WHY) if pair[1] >= MOST_ATTEMPTS else Fate(*pair, "waiting")
 
 
 def release_all(session: Session, *, now: datetime, keep: AbstractSet[Pair] = frozenset()) -> int:

@@ -158,6 +158,8 @@ def pause(
 def resume(session: Session, sweep: str, *, accept_class: str | None = None) -> None:
     """Lets a paused sweep go on; after a change of code only with the class that is accepted.
 
+    The class that it keeps to needs no acceptance: it goes on unchanged, once workers are of it.
+
     Raises:
         StateConflictError: the sweep is not paused, or the class offered was not accepted.
     """
@@ -166,15 +168,17 @@ def resume(session: Session, sweep: str, *, accept_class: str | None = None) -> 
         return
     if row["state"] != "paused":
         raise _conflict(sweep, row["state"], "resumed", "only a paused sweep is resumed")
-    offered = row["offered_class"]
-    if row["reason"] == CODE_CHANGED and accept_class != offered:
+    offered, own = row["offered_class"], row["class_id"]
+    back = accept_class == own or (accept_class is None and offered == own)
+    if row["reason"] == CODE_CHANGED and not back and accept_class != offered:
         raise StateConflictError(
             f"sweep {sweep} was paused because the code or machine that trains it changed: it "
-            f"began in numerics class {row['class_id']}, and workers now are of {offered}",
+            f"keeps to numerics class {own}, and workers, when last seen, were of {offered}",
             f"accept that its results will be of both classes with accept_class {offered} "
-            f"(`seedbed resume {sweep} --accept-class {offered}`), or go back to the former code",
+            f"(`seedbed resume {sweep} --accept-class {offered}`), or go back to the former code, "
+            f"restart the service and resume with accept_class {own}",
         )
-    if row["reason"] == CODE_CHANGED and offered is not None:
+    if row["reason"] == CODE_CHANGED and offered is not None and not back:
         rank = session.scalar(
             select(func.count()).select_from(sweep_classes).where(sweep_classes.c.sweep == sweep)
         )

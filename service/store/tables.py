@@ -24,6 +24,7 @@ from sqlalchemy import (
     text,
 )
 
+from service.store.suspicion import SUSPECT
 from service.store.types import Identity, UtcDateTime
 
 metadata = MetaData(
@@ -41,6 +42,8 @@ TRIAL_STATES = ("waiting", "running", *END_STATES)
 HAS_OUTCOME = ("finished", "left", "diverged")
 OPEN_SWEEPS = ("waiting", "running")
 ENDED_SWEEPS = ("finished", "cancelled")
+#: trials that wait apart, in the words of the partial index over them
+SUSPECTS = f"state = 'waiting' AND losses >= {SUSPECT}"
 
 
 # quoted, since `left` is a word of SQL
@@ -231,6 +234,8 @@ trials = Table(
     Column("seed", Integer, nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempt", Integer, nullable=False),
+    _counter("losses"),
+    _counter("failures"),
     Column("worker", Text),
     Column("claimed_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
@@ -242,6 +247,16 @@ trials = Table(
     CheckConstraint("state <> 'running' OR worker IS NOT NULL", "worker"),
     CheckConstraint("state <> 'errored' OR error IS NOT NULL", "error"),
     CheckConstraint("attempt >= 1", "attempt"),
+    CheckConstraint("losses >= 0", "losses"),
+    CheckConstraint("failures >= 0 AND losses + failures <= attempt", "failures"),
+    Index(
+        "ix_trials_suspect",
+        "sweep",
+        "structure",
+        "losses",
+        postgresql_where=text(SUSPECTS),
+        sqlite_where=text(SUSPECTS),
+    ),
     _partial("waiting", "sweep", "structure", "cohort", "seed", "setting", "arm"),
     _partial("running", "id"),
     _partial("errored", "sweep", "id"),
@@ -259,6 +274,11 @@ def is_in(state: str) -> ColumnElement[bool]:
     if state not in TRIAL_STATES:
         raise ValueError(f"{state!r} is no state of a trial; use one of {', '.join(TRIAL_STATES)}")
     return trials.c.state == literal_column(f"'{state}'")
+
+
+def is_suspect() -> ColumnElement[bool]:
+    """Whether a trial waits apart, in the words of the partial index over such trials."""
+    return is_in("waiting") & (trials.c.losses >= literal_column(str(SUSPECT)))
 
 
 outcomes = Table(

@@ -30,7 +30,9 @@ class StandIn:
         self.answer = answer
         self.killed: list[str] = []
 
-    def wait(self, refs: list[str], num_returns: int, timeout: float) -> tuple[list[str], list[str]]:
+    def wait(
+        self, refs: list[str], num_returns: int, timeout: float
+    ) -> tuple[list[str], list[str]]:
         return refs[:num_returns], []
 
     def get(self, ref: str) -> Any:

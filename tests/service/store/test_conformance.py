@@ -43,6 +43,12 @@ def claim(sessions: Sessions, sweep: str, limit: int, worker: str = "w") -> list
         return claims.claim(session, sweep, 0, limit, worker=worker, now=moment(1))
 
 
+def claim_suspects(sessions: Sessions, sweep: str, limit: int) -> list[Assignment]:
+    """Claims trials that lost several workers."""
+    with sessions.begin() as session:
+        return claims.claim_suspects(session, sweep, 0, limit, worker="w", now=moment(1))
+
+
 def complete(
     sessions: Sessions,
     outcomes: Sequence[Outcome] = (),
@@ -244,17 +250,6 @@ def test_a_failure_is_tried_again_and_then_errored_with_its_traceback(sessions: 
     check_counters(sessions, sweep)
 
 
-def test_a_trial_that_loses_every_worker_is_errored(sessions: Sessions) -> None:
-    sweep = create(sessions)
-    for _ in range(release.MOST_ATTEMPTS):
-        [task] = claim(sessions, sweep, 1)
-        with sessions.begin() as session:
-            release.hand_back(session, [(task.trial, task.attempt)], now=moment())
-    with sessions() as session:
-        assert trials.show(session, task.trial).state == "errored"
-    check_counters(sessions, sweep)
-
-
 def test_cancelling_ends_what_waits_and_drops_what_runs(sessions: Sessions) -> None:
     sweep = create(sessions)
     taken = claim(sessions, sweep, 6)
@@ -370,19 +365,25 @@ def test_whatever_happens_n_trials_end_once(sessions: Sessions, dice: int) -> No
     held: list[Assignment] = []
     past: list[Outcome] = []
     for turn in range(400):
-        action = draw.choice(["claim", "claim", "complete", "fail", "lose", "repeat"])
+        action = draw.choice(
+            ["claim", "claim", "suspects", "complete", "fail", "lose", "hand_back", "repeat"]
+        )
         some = [held.pop(draw.randrange(len(held))) for _ in range(min(len(held), 3))]
         if action == "claim":
             held += some + claim(sessions, sweep, draw.randint(1, 9))
+        elif action == "suspects":
+            held += some + claim_suspects(sessions, sweep, 2)
         elif action == "complete":
             past += [outcome(t) for t in some]
             complete(sessions, past[-len(some) :] if some else [])
         elif action == "fail":
             complete(sessions, failures=[Failure(t.trial, t.attempt, "e", "t") for t in some])
-        elif action == "lose":
+        elif action in ("lose", "hand_back"):
             with sessions.begin() as session:
                 pairs = [(t.trial, t.attempt) for t in some]
-                release.hand_back(session, pairs, now=moment())
+                (release.lose if action == "lose" else release.hand_back)(
+                    session, pairs, now=moment()
+                )
         else:
             held += some
             assert complete(sessions, past[-4:]).accepted == 0
@@ -391,7 +392,7 @@ def test_whatever_happens_n_trials_end_once(sessions: Sessions, dice: int) -> No
                 sweeps.cancel(session, sweep, now=moment())
     with sessions.begin() as session:
         release.release_all(session, now=moment())
-    while found := claim(sessions, sweep, 50):
+    while found := claim(sessions, sweep, 50) + claim_suspects(sessions, sweep, 50):
         complete(sessions, [outcome(t) for t in found])
     with sessions() as session:
         now = progress(session, sweep)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine
 
-from service.store import claims, lease, sweeps
+from service.store import classes, lease, sweeps
 from service.store.backup import backup
 from service.store.engine import open_engine, reading_factory, session_factory
 from service.store.errors import BackupError, StoreOwnedError
@@ -47,7 +47,7 @@ def test_a_backup_of_a_store_that_is_written_without_pause_ends(
     """A backup in several steps would begin anew at each commit of another connection."""
     sessions = session_factory(sqlite)
     with sessions.begin() as session:  # 32 MB: many steps' worth
-        claims.know(session, {"much": "x" * (32 * 2**20)})
+        classes.know(session, {"much": "x" * (32 * 2**20)})
     done, committed = threading.Event(), threading.Event()
 
     def write() -> None:
