@@ -129,7 +129,8 @@ def listening(app: FastAPI, listener: socket.socket) -> Iterator[None]:
     finally:
         server.should_exit = True
         try:
-            thread.join()
+            while thread.is_alive():
+                thread.join(0.5)  # in pieces, so that a signal taken by another thread is seen
         except KeyboardInterrupt:
             server.force_exit = True
             raise

@@ -51,7 +51,7 @@ def complete(
     A trial that raises is put back into the queue, with the same streams, until it has raised
     `max_attempts` times: then it is errored. A write of an attempt that is not running any more, a
     zombie's or a repetition, is refused and changes nothing. Of an attempt that comes twice in one
-    call the first counts. The number of statements depends on the sweeps, not on the number of trials.
+    call the first counts. The number of statements depends on the sweeps, not on the trials.
     """
     came: dict[Pair, Outcome | Failure] = {}
     refused: list[Pair] = []

@@ -151,3 +151,26 @@ def test_waiting_for_a_lease_ends_when_told_to_stop(sessions: sessionmaker[Sessi
 
     assert not await_lease(sessions, "me", stop, say)
     assert "another dispatcher" in said[0]
+
+
+def test_code_that_was_changed_back_is_offered_again_and_the_sweep_goes_on(
+    sessions: sessionmaker[Session],
+) -> None:
+    """Three services in a row: of one class, of another, and of the first again."""
+    sweep = submit(sessions)
+    run(Dispatcher(sessions, FakeWorkers(), RULES, "one"), 2)
+    end_lease(sessions)
+    two = FakeWorkers(numerics=NUMERICS | {"code": "two"})
+    run(Dispatcher(sessions, two, RULES, "two"), 5)
+    end_lease(sessions)
+    with sessions() as session:
+        assert sweeps.show(session, sweep).state == "paused"
+    back = Dispatcher(sessions, FakeWorkers(), RULES, "back")
+    run(back, 5)
+    with sessions.begin() as session:
+        assert sweeps.show(session, sweep).state == "paused"  # until the user says so
+        sweeps.resume(session, sweep)
+    run(back)
+    with sessions() as session:
+        view = sweeps.show(session, sweep)
+    assert (view.state, len(view.classes)) == ("finished", 1)
