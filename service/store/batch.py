@@ -9,7 +9,19 @@ from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, FromClause, Table, bindparam, column, func, insert, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    FromClause,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
@@ -33,7 +45,10 @@ class Batch:
 
     @cached_property
     def _arrays(self) -> FromClause:
-        arrays = [bindparam(f"{_NAME}_{n}", type_=ARRAY(t)) for n, t in self._columns.items()]
+        arrays = [
+            cast(bindparam(f"{_NAME}_{n}", type_=Text()), ARRAY(t))
+            for n, t in self._columns.items()
+        ]
         named = [column(n, t) for n, t in self._columns.items()]
         return func.unnest(*arrays).table_valued(*named, name=_NAME).render_derived()
 
@@ -53,9 +68,29 @@ class Batch:
         return {_NAME: json.dumps(rows)}
 
 
-def _arrays(names: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
+def _arrays(names: Sequence[str], rows: Sequence[Row]) -> dict[str, str]:
     values = zip(*rows, strict=True) if rows else ((),) * len(names)
-    return {f"{_NAME}_{n}": list(v) for n, v in zip(names, values, strict=True)}
+    return {f"{_NAME}_{n}": array(v) for n, v in zip(names, values, strict=True)}
+
+
+def array(values: Sequence[Any]) -> str:
+    """PostgreSQL's literal of an array; psycopg's own way takes ten times as long.
+
+    Without bytes and escapes it is JSON's between other brackets, which C writes.
+    """
+    if values and not isinstance(values[0], bytes):
+        text = json.dumps(values, ensure_ascii=False)
+        if "\\" not in text:
+            return "{" + text[1:-1] + "}"
+    return "{" + ",".join(map(_element, values)) + "}"
+
+
+def _element(value: Any) -> str:
+    if isinstance(value, str):
+        return '"' + value.replace("\\", r"\\").replace('"', r"\"") + '"'
+    if isinstance(value, bytes):
+        return rf'"\\x{value.hex()}"'
+    return "NULL" if value is None else str(value)
 
 
 #: (trial, attempt) or any other pair of integers
