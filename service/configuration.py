@@ -61,6 +61,15 @@ class Configuration(BaseSettings):
     max_attempts: Annotated[
         int, Field(ge=1, le=20, description="a trial that raises so often is errored")
     ] = 3
+    patience_s: Annotated[
+        float,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="a worker that says nothing for so long, and ten times its longest call, "
+            "is taken for lost",
+        ),
+    ] = 600.0
     redis_url: Annotated[str | None, Field(description="not built yet: refused when set")] = None
 
     @model_validator(mode="after")

@@ -13,16 +13,24 @@ from types import FrameType
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
 
 from service.api.app import Health, create_app
 from service.configuration import Configuration
-from service.dispatch.loop import LEASE, Dispatcher, Rules, await_lease
+from service.dispatch.loop import LEASE, Dispatcher, LeaseLostError, Rules, await_lease
 from service.folder import prepare, store_file
 from service.gpus import seen_by_ray, workers_on
 from service.store import lease
-from service.store.engine import open_engine, reading_factory, session_factory, upgrade
+from service.store.engine import (
+    open_engine,
+    reading_engine,
+    reading_factory,
+    session_factory,
+    upgrade,
+)
 from service.store.ownership import own
 from workers.pool import Pool
 
@@ -30,6 +38,11 @@ log = structlog.get_logger()
 
 #: the dispatcher is alive if it ticked this recently
 ALIVE_S = 60.0
+#: the API serves at most so many requests at once, each with one connection
+API_CONNECTIONS = 40
+#: clients that stall at the end are cut off after so long
+GRACE_S = 5
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class PortTakenError(Exception):
@@ -38,6 +51,8 @@ class PortTakenError(Exception):
 
 def serve(configuration: Configuration) -> None:
     """Runs until SIGINT or SIGTERM; then hands running trials back and stops its own Ray.
+
+    A second signal cuts the end short, but for Ray: its processes never outlive the service.
 
     Raises:
         StoreOwnedError: another service runs on the same SQLite file.
@@ -49,47 +64,81 @@ def serve(configuration: Configuration) -> None:
     stop = threading.Event()
     listener = bind(configuration.host, configuration.port)
     prepare(configuration)
-    with ownership(configuration.database_url), handlers(stop):
-        engine = open_engine(configuration.database_url)
+    with (
+        ownership(configuration.database_url),
+        handlers(stop),
+        contextlib.ExitStack() as ending,  # in reverse, each whatever becomes of the others
+    ):
+        ending.callback(say, "stopped; the next serve goes on where this one stood")
+        engine = open_engine(configuration.database_url, API_CONNECTIONS)
+        ending.callback(engine.dispose)
         upgrade(engine)
-        sessions = session_factory(engine)
-        if engine.dialect.name == "sqlite":  # its lock proves that no other dispatcher lives
+        apart = open_engine(configuration.database_url)  # requests must not starve dispatching
+        ending.callback(apart.dispose)
+        sessions = session_factory(apart)
+        if apart.dialect.name == "sqlite":  # its lock proves that no other dispatcher lives
             with sessions.begin() as session:
                 lease.clear(session, LEASE)
         pool = pool_of(configuration)
-        rules = Rules(configuration.pack_lanes, configuration.slice_s, configuration.max_attempts)
+        ending.callback(pool.stop)
+        rules = Rules(
+            configuration.pack_lanes,
+            configuration.slice_s,
+            configuration.max_attempts,
+            configuration.patience_s,
+        )
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         dispatcher = Dispatcher(sessions, pool, rules, holder)
         app = create_app(
-            writing=sessions,
+            writing=session_factory(engine),
             reading=reading_factory(engine),
             configuration=configuration,
             wake=dispatcher.wake,
-            health=lambda: health(engine, dispatcher),
+            health=lambda: health(apart, dispatcher),
         )
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, server_header=False))
-        thread = threading.Thread(target=server.run, args=([listener],), name="api")
-        thread.start()
+        ending.enter_context(listening(app, listener))
         url = url_of(configuration.host, listener.getsockname()[1])
         say(f"Seedbed listens on {url} (dashboard, /docs, /api/v1)")
+        pool.start()
+        if configuration.device == "cuda":
+            pool.size = workers_on(seen_by_ray(), configuration.asked_workers)
+        say(f"{pool.size} workers start on {configuration.device}; Ctrl-C stops, nothing is lost")
+        catch(stop)  # again: Ray has put its own in place
+        lead(dispatcher, sessions, holder, stop)
+
+
+def lead(
+    dispatcher: Dispatcher,
+    sessions: sessionmaker[Session],
+    holder: str,
+    stop: threading.Event,
+) -> None:
+    """Dispatches while this process has the lease, and waits for it otherwise."""
+    while await_lease(sessions, holder, stop, say):
         try:
-            if await_lease(sessions, holder, stop, say):
-                dispatcher.take_over()
-                pool.start()
-                if configuration.device == "cuda":
-                    pool.size = workers_on(seen_by_ray(), configuration.asked_workers)
-                say(
-                    f"{pool.size} workers start on {configuration.device}; Ctrl-C stops, nothing "
-                    "is lost"
-                )
-                with handlers(stop):  # again: Ray has put its own in place
-                    dispatcher.run(stop)
-        finally:
-            server.should_exit = True
-            thread.join()
-            pool.stop()
-            engine.dispose()
-            say("stopped; the next serve goes on where this one stood")
+            dispatcher.run(stop)
+        except LeaseLostError as error:
+            log.warning("lease_lost", error=str(error))
+
+
+@contextlib.contextmanager
+def listening(app: FastAPI, listener: socket.socket) -> Iterator[None]:
+    """Serves the API in a thread of its own; at the end clients that stall are cut off."""
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, server_header=False, timeout_graceful_shutdown=GRACE_S)
+    )
+    thread = threading.Thread(target=server.run, args=([listener],), name="api")
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        try:
+            while thread.is_alive():
+                thread.join(0.5)  # in pieces, so that a signal taken by another thread is seen
+        except KeyboardInterrupt:
+            server.force_exit = True
+            raise
 
 
 def pool_of(configuration: Configuration) -> Pool:
@@ -136,13 +185,9 @@ def ownership(database_url: str) -> contextlib.AbstractContextManager[object]:
 
 @contextlib.contextmanager
 def handlers(stop: threading.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM ask for a clean stop; a second one is answered the usual way."""
-
-    def ask(number: int, _frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM)}
+    """SIGINT and SIGTERM ask for a clean stop, see `catch`, until the block ends."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    catch(stop)
     try:
         yield
     finally:
@@ -150,10 +195,22 @@ def handlers(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def catch(stop: threading.Event) -> None:
+    """The first SIGINT or SIGTERM asks for a clean stop; each one more is a KeyboardInterrupt."""
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    for number in SIGNALS:
+        signal.signal(number, ask)
+
+
 def health(engine: Engine, dispatcher: Dispatcher) -> Health:
-    """What /readyz says."""
+    """What /readyz says; it waits for no writer."""
     try:
-        with engine.connect() as connection:
+        with reading_engine(engine).connect() as connection:
             connection.execute(text("SELECT 1"))
         store = True
     except SQLAlchemyError:

@@ -1,5 +1,6 @@
 """The pool of Ray actors: starts them, calls them one at a time, and says which were lost."""
 
+import contextlib
 import logging
 import os
 import secrets
@@ -20,7 +21,8 @@ class Reply:
     Attributes:
         worker: its name in the pool.
         value: the answer, or None when there is none.
-        lost: why the worker is gone, or None while it lives.
+        lost: why the worker or its answer is gone, or None. Whether it still lives is not known:
+            discard it.
         error: the exception that the call raised in a worker that lives, or None.
     """
 
@@ -101,18 +103,18 @@ class Pool:
         worker = self._calls.pop(ref)
         try:
             return Reply(worker, value=self._ray.get(ref))
-        except self._ray.exceptions.RayActorError as gone:
-            self._actors.pop(worker, None)
-            return Reply(worker, lost=str(gone))
         except self._ray.exceptions.RayTaskError as error:
             return Reply(worker, error=str(error))
+        except self._ray.exceptions.RayError as gone:  # died, out of memory, its answer lost ...
+            return Reply(worker, lost=f"{type(gone).__name__}: {gone}")
 
     def discard(self, worker: str) -> None:
         """Ends a worker; a call in flight to it is forgotten."""
         actor = self._actors.pop(worker, None)
         self._calls = {ref: name for ref, name in self._calls.items() if name != worker}
         if actor is not None:
-            self._ray.kill(actor)
+            with contextlib.suppress(self._ray.exceptions.RayError):  # it may be gone already
+                self._ray.kill(actor)
 
     def stop(self) -> None:
         """Ends the workers and this process's own Ray, no other."""

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from service.store.evidence import HAS_OUTCOME
 from service.store.progress import Progress
 from service.store.sweeps import CODE_CHANGED, SweepView
+from service.store.tables import HAS_OUTCOME
 from service.store.trials import TrialView
 
 

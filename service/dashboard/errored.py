@@ -1,11 +1,11 @@
-"""A few errored trials of a sweep, found through the queue's index at a flat cost."""
+"""A few errored trials of a sweep, found through the index of the errored at a flat cost."""
 
 from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from service.store.tables import arms, structures, trials
+from service.store.tables import arms, is_in, trials
 
 MOST = 5
 _MOST_CHARACTERS = 300
@@ -24,15 +24,11 @@ class Errored:
 
 def errored(session: Session, sweep: str) -> list[Errored]:
     """At most five; all of them are listed by the trials route."""
-    queues = select(structures.c.index).where(structures.c.sweep == sweep)
     query = (
         select(trials.c.id, arms.c.name, trials.c.seed, trials.c.attempt, trials.c.error)
         .join(arms, (arms.c.sweep == trials.c.sweep) & (arms.c.index == trials.c.arm))
-        .where(
-            trials.c.sweep == sweep,
-            trials.c.structure.in_(queues),
-            trials.c.state == "errored",
-        )
+        .where(trials.c.sweep == sweep, is_in("errored"))
+        .order_by(trials.c.id)
         .limit(MOST)
     )
     return [

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from service.store.suspicion import company
 from workers.messages import PackSpec
 
 
@@ -16,6 +17,7 @@ class Slot:
         held: trials that train or wait there.
         pack: what its lanes belong to; None when it has none.
         classes: experiment name -> numerics class id of what it would train.
+        sealed: whether what it holds are suspects, to which nothing is added.
     """
 
     name: str
@@ -23,6 +25,7 @@ class Slot:
     held: int
     pack: PackSpec | None
     classes: dict[str, str]
+    sealed: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Waiting:
     Attributes:
         claimable: trials that may be claimed now.
         pinned: the numerics class that the sweep keeps to, or None before its first claim.
+        suspects: trials that lost several workers and are claimed apart.
+        losses: the most that one of them has lost.
     """
 
     sweep: str
@@ -39,17 +44,20 @@ class Waiting:
     pack: PackSpec
     claimable: int
     pinned: str | None
+    suspects: int = 0
+    losses: int = 0
 
 
 @dataclass(frozen=True)
 class Take:
-    """Claim up to `limit` trials of a queue for a worker."""
+    """Claim up to `limit` trials of a queue for a worker: its suspects, or the others."""
 
     worker: str
     sweep: str
     structure: int
     pack: PackSpec
     limit: int
+    suspects: bool = False
 
 
 def fits(slot: Slot, queue: Waiting) -> bool:
@@ -62,15 +70,19 @@ def fits(slot: Slot, queue: Waiting) -> bool:
 def takes(slots: Sequence[Slot], queues: Sequence[Waiting], lanes: int) -> list[Take]:
     """Claims for the idle workers, earlier queues first.
 
-    A worker that holds lanes keeps to their pack; an empty one takes the first queue that fits.
+    An empty worker first takes suspects, few enough to part one that kills workers from the others,
+    and then nothing before it is empty again. A worker that holds lanes keeps to their pack; an
+    empty one takes the first queue that fits.
     Work is spread so that every worker that fits ends with about the same number of lanes. While
     the queue is long, a quarter of a pack waits in the worker's buffer, so that lanes freed during
     the round trip are refilled at once.
     """
+    chosen = _suspects(slots, queues, lanes)
+    sealed = {take.worker for take in chosen}
+    slots = [slot for slot in slots if not slot.sealed and slot.name not in sealed]
     left = [queue.claimable for queue in queues]
     held = {slot.name: slot.held for slot in slots}
     pack = {slot.name: slot.pack if slot.held else None for slot in slots}
-    chosen: list[Take] = []
     for slot in slots:
         if not slot.idle:
             continue
@@ -89,6 +101,31 @@ def takes(slots: Sequence[Slot], queues: Sequence[Waiting], lanes: int) -> list[
             pack[slot.name] = queue.pack
             chosen.append(Take(slot.name, queue.sweep, queue.structure, queue.pack, limit))
     return chosen
+
+
+def _suspects(slots: Sequence[Slot], queues: Sequence[Waiting], lanes: int) -> list[Take]:
+    """A group of suspects for each empty idle worker, while there are some."""
+    left = [queue.suspects for queue in queues]
+    chosen: list[Take] = []
+    for slot in slots:
+        if not slot.idle or slot.held:
+            continue
+        fitting = (i for i, queue in enumerate(queues) if left[i] and fits(slot, queue))
+        i = next(fitting, None)
+        if i is not None:
+            queue = queues[i]
+            limit = min(left[i], company(queue.losses, lanes))
+            left[i] -= limit
+            take = Take(slot.name, queue.sweep, queue.structure, queue.pack, limit, suspects=True)
+            chosen.append(take)
+    return chosen
+
+
+def offered(pinned: str, experiment: str, slots: Sequence[Slot]) -> Slot | None:
+    """The worker whose class a sweep of changed code is offered: of its own, if there is one."""
+    known = [slot for slot in slots if experiment in slot.classes]
+    own = [slot for slot in known if slot.classes[experiment] == pinned]
+    return next(iter(own + known), None)
 
 
 def stranded(slots: Sequence[Slot], queues: Sequence[Waiting]) -> list[Waiting]:

@@ -1,85 +1,46 @@
-"""The dispatcher's edge: store on one side, workers on the other, one transaction a message."""
+"""The dispatcher's edge: store on one side, workers on the other, one transaction a turn."""
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Protocol
+from collections.abc import Sequence
 
 import structlog
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
-from models.catalog import experiments
-from service.dispatch.decide import Slot, Take, Waiting, stranded, takes
-from service.store import claims, completion, lease, sweeps
-from workers.messages import Assignment, Order, PackSpec, Return, WorkerDescription
+from service.dispatch.faults import MOST_FAILED, pause_s, unreachable
+from service.dispatch.leadership import (
+    LEASE,
+    LEASE_TTL_S,
+    LeaseLostError,
+    await_lease,
+    hold,
+    now,
+)
+from service.dispatch.patience import patience_s
+from service.dispatch.peers import Peer, Workers
+from service.dispatch.turn import Rules, Turn
+from service.store import lease, release
 from workers.pool import Reply
+
+__all__ = ["LEASE", "Dispatcher", "LeaseLostError", "Rules", "Workers", "await_lease", "now"]
 
 log = structlog.get_logger()
 
-LEASE = "dispatcher"
-LEASE_TTL_S = 15.0
-
-
-class Workers(Protocol):
-    """What the loop needs of `workers.pool.Pool`."""
-
-    size: int
-
-    def spawn(self) -> str:
-        """Starts a worker; its description comes from `wait`."""
-        ...
-
-    def send(self, worker: str, order: Order) -> None:
-        """Starts a call."""
-        ...
-
-    def wait(self, timeout_s: float) -> list[Reply]:
-        """Answers that have come."""
-        ...
-
-    def discard(self, worker: str) -> None:
-        """Ends a worker."""
-        ...
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The service's options that steer dispatching."""
-
-    lanes: int
-    slice_s: float
-    max_attempts: int
-
-
-@dataclass
-class Peer:
-    """A worker as the loop knows it."""
-
-    description: WorkerDescription | None = None
-    pack: PackSpec | None = None
-    held: set[tuple[int, int]] = field(default_factory=set)
-    busy: bool = True
-    #: experiment name -> numerics of what this worker would train
-    numerics: dict[str, dict[str, str]] = field(default_factory=dict)
-    classes: dict[str, str] = field(default_factory=dict)
-
-
-class LeaseLostError(Exception):
-    """Another dispatcher took over; this one must not write any more."""
+#: what runs in the store is compared with what workers hold this often, and after every error
+RECONCILE_S = 60.0
 
 
 class Dispatcher:
     """Claims trials for workers and records what they return.
 
-    Whatever stands in memory here can be lost: `take_over` hands every running trial back to the
-    queue, and a late write of an earlier attempt is refused by the store.
+    Whatever stands in memory here can be lost: its first turn hands every trial that an earlier
+    dispatcher left running back to the queue, and a late write of an earlier attempt is refused by
+    the store. A turn that fails is repeated: replies are kept until they are committed. Should one
+    never be recorded, it is not the others' fault: each then gets a turn of its own, and a worker
+    whose answer the store refuses is lost.
 
     Args:
-        sessions: opens store sessions; the loop commits once a message.
+        sessions: opens store sessions; the loop commits once a turn.
         workers: the pool.
         rules: lanes, slice and attempts.
         holder: this dispatcher's name in the lease.
@@ -93,212 +54,186 @@ class Dispatcher:
         self._rules = rules
         self._holder = holder
         self._peers: dict[str, Peer] = {}
-        self._replies: deque[Reply] = deque()
+        self._replies: dict[str, Reply] = {}
+        self._asked: dict[str, float] = {}
         self._wake = threading.Event()
         self._stillborn = 0
         self._spawn_at = 0.0
+        self._one_by_one = False
+        self._reconciled: float | None = None
         self.last_tick = 0.0
 
     @property
     def ready_workers(self) -> int:
         """Workers that have described themselves."""
-        return sum(peer.description is not None for peer in self._peers.values())
+        return sum(peer.description is not None for peer in list(self._peers.values()))
 
     def wake(self) -> None:
         """Says that the queue may have changed."""
         self._wake.set()
 
-    def take_over(self) -> None:
-        """Hands trials that an earlier dispatcher left running back to the queue."""
-        with self._sessions.begin() as session:
-            count = claims.release_all(session, now=now())
-        if count:
-            log.info("trials_taken_over", trials=count)
-
     def run(self, stop: threading.Event, timeout_s: float = 0.5) -> None:
-        """Ticks until told to stop, then hands what is held back to the queue.
+        """Ticks until told to stop, then hands what runs back to the queue.
+
+        A store that cannot be reached is waited for. Any other error is logged with its traceback,
+        and the turn repeated; after `MOST_FAILED` in a row it is raised.
 
         Raises:
-            LeaseLostError: another dispatcher is active.
+            LeaseLostError: another dispatcher is active; this one has forgotten its workers.
         """
-        renewed = 0.0
+        renewed, failed, faults = 0.0, 0, 0
         while not stop.is_set():
             try:
                 if time.monotonic() - renewed > LEASE_TTL_S / 3:
                     self._renew()
                     renewed = time.monotonic()
                 self.tick(timeout_s)
-            except OperationalError as error:
-                log.warning("store_unreachable", error=str(error.orig))
-                stop.wait(1.0)
-        held = [pair for peer in self._peers.values() for pair in peer.held]
-        with self._sessions.begin() as session:
-            claims.hand_back(session, held, now=now())
-            lease.drop(session, LEASE, self._holder)
-        log.info("dispatcher_stopped", handed_back=len(held))
+                failed, faults = 0, 0
+            except LeaseLostError:
+                self._forget()
+                raise
+            except Exception as error:
+                failed += 1
+                if unreachable(error):
+                    log.warning("store_unreachable", error=str(error))
+                else:
+                    faults += 1
+                    if faults >= MOST_FAILED:
+                        raise
+                    log.exception("turn_failed", times=faults)
+                stop.wait(pause_s(failed))
+        self._hand_back()
 
     def tick(self, timeout_s: float) -> None:
-        """One round: spawn what is missing, record what came back, order what is next."""
+        """One round: spawn what is missing, record what came back, order what is next.
+
+        Raises:
+            LeaseLostError: another dispatcher took over; nothing was written.
+        """
         self._spawn()
         if any(peer.busy for peer in self._peers.values()):
-            self._replies.extend(self._workers.wait(timeout_s))
+            for reply in self._workers.wait(timeout_s):
+                self._replies.setdefault(reply.worker, reply)
         else:
             self._wake.wait(timeout_s)
         self._wake.clear()
-        while self._replies:
-            self._receive(self._replies[0])  # forgotten only once it is committed
-            self._replies.popleft()
-        self._order()
+        self._miss()
+        if self._in_doubt() or self._replies or not all(peer.busy for peer in self._peers.values()):
+            self._turns()
         self.last_tick = time.monotonic()
 
-    def _renew(self) -> None:
+    def _in_doubt(self) -> bool:
+        """Whether the store may say of trials that they run though no worker holds them."""
+        return self._reconciled is None or time.monotonic() - self._reconciled > RECONCILE_S
+
+    def _turns(self) -> None:
+        """One turn for all replies; after a turn that failed one for each, then one to order."""
+        try:
+            if self._one_by_one:
+                for reply in list(self._replies.values()):
+                    self._single(reply)
+            self._turn(list(self._replies.values()))
+        except Exception as error:
+            self._reconciled = None
+            self._one_by_one = not unreachable(error)
+            raise
+        self._one_by_one = False
+
+    def _single(self, reply: Reply) -> None:
+        """Records one reply; a worker whose answer cannot be recorded is lost instead."""
+        try:
+            self._turn([reply], order=False)
+        except LeaseLostError:
+            raise
+        except Exception as error:
+            if unreachable(error) or reply.value is None:
+                raise
+            log.exception("answer_refused", worker=reply.worker)
+            why = f"its answer could not be recorded: {error}"
+            self._replies[reply.worker] = Reply(reply.worker, error=why)
+
+    def _turn(self, replies: Sequence[Reply], *, order: bool = True) -> None:
+        """Replies are forgotten, and orders sent, only once the turn is committed.
+
+        A commit that fails may have reached the store before the connection broke. Trials that it
+        claimed then run there and are held by nobody, so the next turn hands them back.
+        """
+        doubt = self._in_doubt()
         with self._sessions.begin() as session:
-            if not lease.acquire(session, LEASE, self._holder, LEASE_TTL_S, now()):
-                raise LeaseLostError("another dispatcher holds the lease; this one stops")
+            hold(session, self._holder)
+            turn = Turn(session, self._peers, self._rules, now())
+            if doubt:
+                turn.reconcile()
+            turn.receive(replies)
+            if order:
+                turn.order()
+        if doubt:
+            self._reconciled = time.monotonic()
+        self._adopt(turn, replies)
+
+    def _adopt(self, turn: Turn, replies: Sequence[Reply]) -> None:
+        """Makes true outside the store what a committed turn decided."""
+        for reply in replies:
+            del self._replies[reply.worker]
+            self._asked.pop(reply.worker, None)
+        self._peers = turn.peers
+        if turn.introduced:
+            self._stillborn = 0
+        for worker, was_known in turn.lost.items():
+            if not was_known:
+                self._stillborn += 1
+                self._spawn_at = time.monotonic() + min(30.0, 2.0**self._stillborn)
+            self._workers.discard(worker)
+        for worker, order in turn.orders.items():
+            self._asked[worker] = time.monotonic()
+            try:
+                self._workers.send(worker, order)
+            except Exception as error:
+                log.exception("order_not_sent", worker=worker)
+                self._replies[worker] = Reply(worker, lost=f"its order could not be sent: {error}")
+        for note in turn.notes:
+            getattr(log, note.level)(note.event, **note.fields)
 
     def _spawn(self) -> None:
         if time.monotonic() < self._spawn_at:
             return
         while len(self._peers) < self._workers.size:
-            self._peers[self._workers.spawn()] = Peer()
+            worker = self._workers.spawn()
+            self._peers[worker] = Peer()
+            self._asked[worker] = time.monotonic()
 
-    def _receive(self, reply: Reply) -> None:
-        peer = self._peers[reply.worker]
-        if isinstance(reply.value, Return):
-            self._record(reply.worker, peer, reply.value)
-        elif isinstance(reply.value, WorkerDescription):
-            self._introduce(reply.worker, peer, reply.value)
-        else:
-            self._lose(reply.worker, peer, reply.lost or reply.error or "no answer")
+    def _miss(self) -> None:
+        """Takes workers for lost that have said nothing for too long."""
+        for worker, since in self._asked.items():
+            longest_s = self._peers[worker].longest_s
+            limit_s = patience_s(self._rules.patience_s, self._rules.slice_s, longest_s)
+            if time.monotonic() - since > limit_s:
+                why = f"no answer for {limit_s:.0f} s: it hangs, or SEEDBED_PATIENCE_S is too short"
+                self._replies.setdefault(worker, Reply(worker, lost=why))
 
-    def _introduce(self, worker: str, peer: Peer, description: WorkerDescription) -> None:
-        peer.description = description
-        peer.busy = False
-        self._stillborn = 0
-        for name, experiment in experiments().items():
-            tile = "any" if experiment.tile is None else str(experiment.tile)
-            peer.numerics[name] = {**description.numerics, "tile": tile}
-            peer.classes[name] = claims.class_id(peer.numerics[name])
-        log.info("worker_ready", worker=worker, node=description.node)
-
-    def _record(self, worker: str, peer: Peer, returned: Return) -> None:
-        assert peer.pack is not None  # noqa: S101 - a worker answers only an order
+    def _renew(self) -> None:
         with self._sessions.begin() as session:
-            done = completion.complete(
-                session,
-                outcomes=returned.outcomes,
-                failures=returned.failures,
-                dropped=returned.dropped,
-                numerics_id=peer.classes[peer.pack.experiment],
-                max_attempts=self._rules.max_attempts,
-                now=now(),
-            )
-        peer.held = set(returned.held)
-        peer.busy = False
-        for trial, attempt in done.refused:
-            log.warning("late_write_refused", trial=trial, attempt=attempt, worker=worker)
-        for sweep in done.ended_sweeps:
-            log.info("sweep_ended", sweep=sweep)
+            hold(session, self._holder)
 
-    def _lose(self, worker: str, peer: Peer, why: str) -> None:
-        """A worker died, or its trainer broke: its trials run again from the same streams."""
-        with self._sessions.begin() as session:
-            claims.hand_back(session, sorted(peer.held), now=now())
-        log.warning("worker_lost", worker=worker, trials=len(peer.held), why=why.strip()[-500:])
-        if peer.description is None:
-            self._stillborn += 1
-            self._spawn_at = time.monotonic() + min(30.0, 2.0**self._stillborn)
-        self._workers.discard(worker)
-        del self._peers[worker]
+    def _forget(self) -> None:
+        """Ends the workers: what they hold is another dispatcher's to run again."""
+        for worker in self._peers:
+            self._workers.discard(worker)
+        self._peers, self._replies, self._asked = {}, {}, {}
+        self._reconciled = None
 
-    def _order(self) -> None:
-        idle = [name for name, peer in self._peers.items() if not peer.busy]
-        if not idle:
-            return
-        with self._sessions.begin() as session:
-            queues = [
-                Waiting(q.sweep, q.structure, q.pack, q.claimable, q.pinned)
-                for q in claims.queues(session)
-            ]
-            held = [pair for name in idle for pair in self._peers[name].held]
-            unwanted = claims.unwanted(session, held) if held else set()
-        queues = self._park(queues)
-        added: dict[str, list[Assignment]] = {}
-        for take in takes(self._slots(), queues, self._rules.lanes):
-            added.setdefault(take.worker, []).extend(self._claim(take))
-        for name in idle:
-            self._send(name, added.get(name, []), unwanted)
-
-    def _slots(self) -> list[Slot]:
-        return [
-            Slot(name, not p.busy, len(p.held), p.pack, p.classes)
-            for name, p in self._peers.items()
-        ]
-
-    def _park(self, queues: Sequence[Waiting]) -> list[Waiting]:
-        """Pauses sweeps whose numerics class no worker has any more."""
-        lost = stranded(self._slots(), queues)
-        for sweep in {queue.sweep for queue in lost}:
+    def _hand_back(self) -> None:
+        """Hands what runs back to the queue and gives the lease up, if it is still held."""
+        try:
             with self._sessions.begin() as session:
-                offered = claims.know(session, self._numerics(sweep, lost))
-                reason = sweeps.CODE_CHANGED
-                sweeps.pause(session, sweep, reason=reason, offered_class=offered)
-            log.warning("sweep_paused", sweep=sweep, reason="code_changed")
-        return [queue for queue in queues if queue not in lost]
-
-    def _numerics(self, sweep: str, lost: Sequence[Waiting]) -> dict[str, str]:
-        """The class that workers would train a stranded sweep in."""
-        experiment = next(q.pack.experiment for q in lost if q.sweep == sweep)
-        return next(p.numerics[experiment] for p in self._peers.values() if p.description)
-
-    def _claim(self, take: Take) -> list[Assignment]:
-        peer = self._peers[take.worker]
-        with self._sessions.begin() as session:
-            if not claims.pin(session, take.sweep, peer.numerics[take.pack.experiment]):
-                return []
-            found = claims.claim(
-                session,
-                take.sweep,
-                take.structure,
-                take.limit,
-                worker=peer.description.node if peer.description else take.worker,
-                now=now(),
-            )
-        peer.pack = take.pack
-        peer.held |= {(a.trial, a.attempt) for a in found}
-        return found
-
-    def _send(self, name: str, add: Sequence[Assignment], unwanted: set[tuple[int, int]]) -> None:
-        peer = self._peers[name]
-        if not peer.held or peer.pack is None:
-            return
-        order = Order(
-            pack=peer.pack,
-            add=tuple(add),
-            cancel=tuple(sorted(peer.held & unwanted)),
-            lanes=self._rules.lanes,
-            slice_s=self._rules.slice_s,
-        )
-        peer.busy = True
-        self._workers.send(name, order)
-
-
-def now() -> datetime:
-    """The time, with its zone."""
-    return datetime.now(UTC)
-
-
-def await_lease(
-    sessions: sessionmaker[Session], holder: str, stop: threading.Event, say: Callable[[str], None]
-) -> bool:
-    """Waits until this holder has the dispatcher's lease; False if told to stop before."""
-    told = False
-    while not stop.is_set():
-        with sessions.begin() as session:
-            if lease.acquire(session, LEASE, holder, LEASE_TTL_S, now()):
-                return True
-        if not told:
-            say("another dispatcher is active on this store; waiting for its lease to end")
-            told = True
-        stop.wait(1.0)
-    return False
+                hold(session, self._holder)
+                count = release.release_all(session, now=now())
+                lease.drop(session, LEASE, self._holder)
+        except LeaseLostError as error:
+            log.warning("lease_lost", error=str(error))
+        except Exception as error:
+            if not unreachable(error):
+                raise
+            log.warning("not_handed_back", error=str(error), cure="the next start takes it over")
+        else:
+            log.info("dispatcher_stopped", handed_back=count)

@@ -16,7 +16,7 @@ from service.report.runlog import run_log
 from service.store import evidence
 from service.store.plans import plan_of
 from service.store.progress import CellCounts, Progress, cell_counts, progress
-from service.store.tables import END_STATES
+from service.store.tables import END_STATES, HAS_OUTCOME
 from service.structures import resolved
 
 
@@ -151,7 +151,7 @@ def _criterion(
             }
             | estimate(
                 cell.successes[rule.index],
-                sum(cell.settled[s] for s in evidence.HAS_OUTCOME),
+                sum(cell.settled[s] for s in HAS_OUTCOME),
                 interval=complete,
             )
             for cell in counts

@@ -35,7 +35,7 @@ def backup(engine: Engine, target: Path) -> int:
         contextlib.closing(sqlite3.connect(source)) as reading,
         contextlib.closing(sqlite3.connect(partial)) as writing,
     ):
-        reading.backup(writing, pages=2000)
+        reading.backup(writing)  # in one step: every commit would make further steps begin anew
         writing.execute("PRAGMA journal_mode=DELETE")
     partial.rename(target)
     return target.stat().st_size

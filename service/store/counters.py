@@ -2,18 +2,21 @@
 
 `arrived` counts move when a trial ends. `settled` counts move when a cohort and all before it
 are wholly terminal; the cohort's contribution is then added once. A cancelled trial never makes
-its cohort terminal, so a cancelled sweep settles no further than it got.
+its cohort terminal, so a cancelled sweep settles no further than it got. Whoever moves a sweep's
+counters holds the lock of its row, so that no two writers meet here.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import Integer, RowMapping, String, Table, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from service.store.batch import Batch, dialect_of
 from service.store.tables import (
     END_STATES,
     arm_successes,
@@ -27,173 +30,183 @@ from service.store.tables import (
     trials,
 )
 
-#: cell id, arm, end state, cohort
-Ended = tuple[int, int, str, int]
+
+class Move(NamedTuple):
+    """A trial that changed its state; `before` is None for one that had no row."""
+
+    cell: int
+    arm: int
+    structure: int
+    cohort: int
+    before: str | None
+    after: str
 
 
-def count_ended(session: Session, sweep: str, ended: Sequence[Ended]) -> None:
-    """Adds trials that have just become terminal to the arrived counters."""
-    by_arm = Counter((arm, state) for _, arm, state, _ in ended)
-    by_cell = Counter((cell, state) for cell, _, state, _ in ended)
-    by_cohort = Counter(cohort for _, _, state, cohort in ended if state != "cancelled")
-    for state in END_STATES:
-        _add(
-            session,
-            arms,
-            state,
-            [
-                {"k_sweep": sweep, "k_index": arm, "n": n}
-                for (arm, s), n in by_arm.items()
-                if s == state
-            ],
-        )
-        _add(
-            session,
-            cells,
-            state,
-            [{"k_id": cell, "n": n} for (cell, s), n in by_cell.items() if s == state],
-        )
-    if by_cohort:
-        module: Any = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-        statement = module.insert(cohorts)
-        statement = statement.on_conflict_do_update(
-            index_elements=["sweep", "index"],
-            set_={"terminal": cohorts.c.terminal + statement.excluded.terminal},
-        )
-        rows = [{"sweep": sweep, "index": i, "terminal": n} for i, n in sorted(by_cohort.items())]
-        session.execute(statement, rows)
+#: key of a row -> column -> what is added to it
+Additions = dict[tuple[str | int, ...], Counter[str]]
+
+_ARM = ("running", *END_STATES)
+_SETTLED = tuple(f"settled_{state}" for state in END_STATES)
 
 
-def count_running(session: Session, sweep: str, by_arm: Counter[int], sign: int) -> None:
-    """Moves the arms' counts of running trials."""
-    rows = [{"k_sweep": sweep, "k_index": arm, "n": sign * n} for arm, n in by_arm.items()]
-    _add(session, arms, "running", rows)
+def count(session: Session, sweep: str, moves: Sequence[Move]) -> None:
+    """Takes trials from the counters of the state that they leave to those of the new one."""
+    by_arm: Additions = defaultdict(Counter)
+    by_cell: Additions = defaultdict(Counter)
+    by_structure: Additions = defaultdict(Counter)
+    by_cohort: Counter[int] = Counter()
+    for move, n in Counter(moves).items():
+        for state, signed in ((move.before, -n), (move.after, n)):
+            if state == "waiting":
+                by_structure[sweep, move.structure]["waiting"] += signed
+            elif state is not None:
+                by_arm[sweep, move.arm][state] += signed
+        if move.after in END_STATES:
+            by_cell[move.cell,][move.after] += n
+            by_cohort[move.cohort] += n if move.after != "cancelled" else 0
+    _add(session, arms, ("sweep", "index"), _ARM, by_arm)
+    _add(session, structures, ("sweep", "index"), ("waiting",), by_structure)
+    _add(session, cells, ("id",), END_STATES, by_cell)
+    if any(by_cohort.values()):
+        dialect = dialect_of(session)
+        rows = sorted((i, n) for i, n in by_cohort.items() if n)
+        parameters = _COHORTS.parameters(dialect, rows) | {"of": sweep}
+        session.execute(_reach(dialect), parameters)
 
 
-def count_waiting(session: Session, sweep: str, by_structure: Counter[int], sign: int) -> None:
-    """Moves the structures' counts of trials that wait to be tried again."""
-    rows = [{"k_sweep": sweep, "k_index": s, "n": sign * n} for s, n in by_structure.items()]
-    _add(session, structures, "waiting", rows)
+_COHORTS = Batch(index=Integer(), terminal=Integer())
+
+
+@cache
+def _reach(dialect: str) -> Any:
+    """Adds to the cohorts' counts of terminal trials."""
+    module: Any = postgresql if dialect == "postgresql" else sqlite
+    batch = _COHORTS.source(dialect)
+    rows = select(bindparam("of", type_=String()), batch.c.index, batch.c.terminal)
+    # WHERE: SQLite would take ON CONFLICT for a join's ON
+    statement = module.insert(cohorts).from_select(
+        ["sweep", "index", "terminal"], rows.where(batch.c.terminal > 0)
+    )
+    return statement.on_conflict_do_update(
+        index_elements=["sweep", "index"],
+        set_={"terminal": cohorts.c.terminal + statement.excluded.terminal},
+    )
 
 
 def count_successes(session: Session, sweep: str, found: Iterable[tuple[int, int, int]]) -> None:
     """Adds successes (cell id, arm, criterion) to the arrived counters."""
-    found = list(found)
-    _add_successes(
-        session,
-        sweep,
-        "arrived",
-        Counter((c, k) for c, _, k in found),
-        Counter((a, k) for _, a, k in found),
-    )
+    _add_successes(session, sweep, "arrived", Counter(found))
 
 
-def settle(session: Session, sweep: str) -> int:
-    """Adds cohorts that have become settled to the settled counters; returns how many."""
-    row = session.execute(select(sweeps).where(sweeps.c.id == sweep)).one()
-    settled = row.settled_cohorts
-    while settled * row.cohort < row.seeds:
-        size = row.cells * min(row.cohort, row.seeds - settled * row.cohort)
-        terminal = session.scalar(
-            select(cohorts.c.terminal).where(cohorts.c.sweep == sweep, cohorts.c.index == settled)
-        )
-        if terminal != size:
+def settle(session: Session, held: RowMapping) -> int:
+    """Adds cohorts that have become settled to the settled counters; returns how many.
+
+    Args:
+        held: the sweep's row, locked.
+    """
+    sweep, settled = held["id"], held["settled_cohorts"]
+    while settled * held["cohort"] < held["seeds"]:
+        size = held["cells"] * min(held["cohort"], held["seeds"] - settled * held["cohort"])
+        if session.scalar(_TERMINAL, {"of": sweep, "number": settled}) != size:
             break
         _settle_cohort(session, sweep, settled)
         settled += 1
-    if settled != row.settled_cohorts:
+    if settled != held["settled_cohorts"]:
         session.execute(update(sweeps).where(sweeps.c.id == sweep).values(settled_cohorts=settled))
-    return int(settled - row.settled_cohorts)
+    return int(settled - held["settled_cohorts"])
+
+
+_TERMINAL = select(cohorts.c.terminal).where(
+    cohorts.c.sweep == bindparam("of"), cohorts.c.index == bindparam("number")
+)
+_HERE = (trials.c.sweep == bindparam("of"), trials.c.cohort == bindparam("number"))
+_ENDED = (
+    select(trials.c.cell, trials.c.arm, trials.c.state, func.count().label("n"))
+    .where(*_HERE)
+    .group_by(trials.c.cell, trials.c.arm, trials.c.state)
+)
+_WON = (
+    select(trials.c.cell, trials.c.arm, successes.c.criterion, func.count().label("n"))
+    .join(successes, successes.c.trial == trials.c.id)
+    .where(*_HERE, successes.c.success == 1)
+    .group_by(trials.c.cell, trials.c.arm, successes.c.criterion)
+)
 
 
 def _settle_cohort(session: Session, sweep: str, cohort: int) -> None:
-    here = (trials.c.sweep == sweep, trials.c.cohort == cohort)
-    ended = session.execute(
-        select(trials.c.cell, trials.c.arm, trials.c.state, func.count().label("n"))
-        .where(*here)
-        .group_by(trials.c.cell, trials.c.arm, trials.c.state)
-    ).all()
-    for state in END_STATES:
-        by_arm: Counter[int] = Counter()
-        for r in ended:
-            if r.state == state:
-                by_arm[r.arm] += r.n
-        _add(
-            session,
-            arms,
-            f"settled_{state}",
-            [{"k_sweep": sweep, "k_index": arm, "n": n} for arm, n in by_arm.items()],
-        )
-        _add(
-            session,
-            cells,
-            f"settled_{state}",
-            [{"k_id": r.cell, "n": r.n} for r in ended if r.state == state],
-        )
-    won = session.execute(
-        select(trials.c.cell, trials.c.arm, successes.c.criterion, func.count().label("n"))
-        .join(successes, successes.c.trial == trials.c.id)
-        .where(*here, successes.c.success == 1)
-        .group_by(trials.c.cell, trials.c.arm, successes.c.criterion)
-    ).all()
-    arm_wins: Counter[tuple[int, int]] = Counter()
-    for r in won:
-        arm_wins[r.arm, r.criterion] += r.n
-    cell_wins = Counter({(r.cell, r.criterion): r.n for r in won})
-    _add_successes(session, sweep, "settled", cell_wins, arm_wins)
+    here = {"of": sweep, "number": cohort}
+    by_arm: Additions = defaultdict(Counter)
+    by_cell: Additions = defaultdict(Counter)
+    for r in session.execute(_ENDED, here):
+        by_arm[sweep, r.arm][f"settled_{r.state}"] += r.n
+        by_cell[r.cell,][f"settled_{r.state}"] += r.n
+    _add(session, arms, ("sweep", "index"), _SETTLED, by_arm)
+    _add(session, cells, ("id",), _SETTLED, by_cell)
+    won = Counter({(r.cell, r.arm, r.criterion): r.n for r in session.execute(_WON, here)})
+    _add_successes(session, sweep, "settled", won)
 
 
-def end_if_done(session: Session, sweep: str, now: datetime) -> bool:
-    """Ends a sweep none of whose trials is left; returns whether it did."""
-    row = session.execute(select(sweeps).where(sweeps.c.id == sweep)).one()
-    if row.ended_at is not None:
+def end_if_done(session: Session, held: RowMapping, now: datetime) -> bool:
+    """Ends a sweep none of whose trials is left; returns whether it did.
+
+    Args:
+        held: the sweep's row, locked.
+    """
+    if held["ended_at"] is not None:
         return False
-    terminal = sum((func.sum(arms.c[s]) for s in END_STATES[1:]), func.sum(arms.c[END_STATES[0]]))
-    if session.scalar(select(terminal).where(arms.c.sweep == sweep)) != row.trials:
+    if session.scalar(_ALL_ENDED, {"of": held["id"]}) != held["trials"]:
         return False
-    state = "cancelled" if row.state == "cancelling" else "finished"
+    state = "cancelled" if held["state"] == "cancelling" else "finished"
     session.execute(
         update(sweeps)
-        .where(sweeps.c.id == sweep)
+        .where(sweeps.c.id == held["id"])
         .values(state=state, ended_at=now, reason=None, offered_class=None)
     )
     return True
 
 
+_ALL_ENDED = select(
+    sum((func.sum(arms.c[s]) for s in END_STATES[1:]), func.sum(arms.c[END_STATES[0]]))
+).where(arms.c.sweep == bindparam("of"))
+
+
 def _add_successes(
-    session: Session,
-    sweep: str,
-    column: str,
-    by_cell: Counter[tuple[int, int]],
-    by_arm: Counter[tuple[int, int]],
+    session: Session, sweep: str, column: str, found: Mapping[tuple[int, int, int], int]
 ) -> None:
-    _add(
-        session,
-        cell_successes,
-        column,
-        [{"k_cell": cell, "k_criterion": k, "n": n} for (cell, k), n in by_cell.items()],
-    )
-    _add(
-        session,
-        arm_successes,
-        column,
-        [
-            {"k_sweep": sweep, "k_arm": arm, "k_criterion": k, "n": n}
-            for (arm, k), n in by_arm.items()
-        ],
-    )
+    by_cell: Additions = defaultdict(Counter)
+    by_arm: Additions = defaultdict(Counter)
+    for (cell, arm, criterion), n in found.items():
+        by_cell[cell, criterion][column] += n
+        by_arm[sweep, arm, criterion][column] += n
+    _add(session, cell_successes, ("cell", "criterion"), (column,), by_cell)
+    _add(session, arm_successes, ("sweep", "arm", "criterion"), (column,), by_arm)
 
 
-def _add(session: Session, table: Any, column: str, rows: list[dict[str, Any]]) -> None:
-    """Column <- column + n for each row, found by its k_* values, in one executemany.
-
-    Rows go in order of their keys, so that two writers cannot deadlock.
-    """
-    if not rows:
+def _add(
+    session: Session,
+    table: Table,
+    keys: tuple[str, ...],
+    columns: tuple[str, ...],
+    additions: Additions,
+) -> None:
+    """Columns <- columns + what is added, row by key, all in one statement."""
+    if not additions:
         return
-    keys = [k for k in rows[0] if k != "n"]
-    statement = update(table).values({column: table.c[column] + bindparam("n")})
-    for key in keys:
-        statement = statement.where(table.c[key.removeprefix("k_")] == bindparam(key))
-    ordered = sorted(rows, key=lambda r: [r[k] for k in keys])
-    session.connection().execute(statement, ordered)
+    dialect = dialect_of(session)
+    batch, statement = _addition(dialect, table, keys, columns)
+    rows = [(*key, *(n[c] for c in columns)) for key, n in sorted(additions.items())]
+    session.execute(statement, batch.parameters(dialect, rows))
+
+
+@cache
+def _addition(
+    dialect: str, table: Table, keys: tuple[str, ...], columns: tuple[str, ...]
+) -> tuple[Batch, Any]:
+    batch = Batch(**{name: table.c[name].type for name in (*keys, *columns)})
+    more = batch.source(dialect)
+    statement = (
+        update(table)
+        .where(*(table.c[key] == more.c[key] for key in keys))
+        .values({name: table.c[name] + more.c[name] for name in columns})
+    )
+    return batch, statement

@@ -8,6 +8,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from service.store.tables import (
+    HAS_OUTCOME,
     cells,
     numerics_classes,
     outcomes,
@@ -17,8 +18,6 @@ from service.store.tables import (
     sweeps,
     trials,
 )
-
-HAS_OUTCOME = ("finished", "left", "diverged")
 
 
 @dataclass(frozen=True)

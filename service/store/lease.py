@@ -3,17 +3,37 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, or_
+from sqlalchemy import ColumnElement, DateTime, Interval, delete, func, literal, or_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from service.store.tables import leases
 
+#: a host's time, or the database's as an expression
+Moment = datetime | ColumnElement[datetime]
 
-def acquire(session: Session, name: str, holder: str, ttl_s: float, now: datetime) -> bool:
-    """Takes or renews a lease; False while another holder's has not run out."""
+
+def clock(session: Session, host: datetime) -> Moment:
+    """The time that all who share the store agree in.
+
+    Hosts on one PostgreSQL may differ by more than a lease; its own clock is the same for all. A
+    SQLite file is one host's alone. It is the time of the statement: a transaction may have waited
+    for a lock since it began.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        return func.clock_timestamp(type_=DateTime(timezone=True))
+    return host
+
+
+def acquire(session: Session, name: str, holder: str, ttl_s: float, now: Moment) -> bool:
+    """Takes or renews a lease; False while another holder's has not run out.
+
+    Until the transaction ends nobody else gets it, however long that takes: what is written in it
+    is fenced.
+    """
     module: Any = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    until = now + timedelta(seconds=ttl_s)
+    ttl = timedelta(seconds=ttl_s)
+    until = now + ttl if isinstance(now, datetime) else now + literal(ttl, Interval())
     statement = module.insert(leases).values(name=name, holder=holder, expires_at=until)
     statement = statement.on_conflict_do_update(
         index_elements=["name"],

@@ -1,7 +1,9 @@
 """Plans in the store: written at submission, read back equal."""
 
+import json
 from dataclasses import asdict
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -132,6 +134,12 @@ def plan_of(session: Session, sweep: str) -> Plan:
         seeds=row.seeds,
         cohort=row.cohort,
     )
+
+
+@lru_cache(maxsize=4096)
+def pack_from(text: str) -> PackSpec:
+    """A pack's spec from its stored JSON's text; a dispatcher reads the same ones at each turn."""
+    return pack_of(json.loads(text))
 
 
 def pack_of(content: dict[str, Any]) -> PackSpec:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, func, insert, select, update
+from sqlalchemy import RowMapping, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from service.plan import Plan
-from service.store.counters import count_ended, end_if_done
+from service.store.counters import Move, count, end_if_done
 from service.store.errors import (
     IdempotencyConflictError,
     StateConflictError,
@@ -27,6 +27,7 @@ from service.store.tables import (
     ENDED_SWEEPS,
     arms,
     idempotency,
+    is_in,
     structures,
     sweep_classes,
     sweeps,
@@ -151,11 +152,17 @@ def lock(session: Session, sweep: str) -> RowMapping:
     Raises:
         UnknownSweepError: there is none of this id.
     """
-    query = select(sweeps).where(sweeps.c.id == sweep).with_for_update()
-    row = session.execute(query).mappings().one_or_none()
+    row = session.execute(_LOCKED, {"of": sweep}).mappings().one_or_none()
     if row is None:
         raise UnknownSweepError(sweep)
     return row
+
+
+_LOCKED = (  # all but the spec, which may be long
+    select(*(c for c in sweeps.c if c.name != "spec"))
+    .where(sweeps.c.id == bindparam("of"))
+    .with_for_update()
+)
 
 
 def pause(
@@ -177,6 +184,8 @@ def pause(
 def resume(session: Session, sweep: str, *, accept_class: str | None = None) -> None:
     """Lets a paused sweep go on; after a change of code only with the class that is accepted.
 
+    The class that it keeps to needs no acceptance: it goes on unchanged, once workers are of it.
+
     Raises:
         StateConflictError: the sweep is not paused, the class offered was not accepted, or none
             was offered.
@@ -193,15 +202,17 @@ def resume(session: Session, sweep: str, *, accept_class: str | None = None) -> 
         return
     if row["state"] != "paused":
         raise _conflict(sweep, row["state"], "resumed", "only a paused sweep is resumed")
-    offered = row["offered_class"]
-    if row["reason"] == CODE_CHANGED and accept_class != offered:
+    offered, own = row["offered_class"], row["class_id"]
+    back = accept_class == own or (accept_class is None and offered == own)
+    if row["reason"] == CODE_CHANGED and not back and accept_class != offered:
         raise StateConflictError(
             f"sweep {sweep} was paused because the code or machine that trains it changed: it "
-            f"began in numerics class {row['class_id']}, and workers now are of {offered}",
+            f"keeps to numerics class {own}, and workers, when last seen, were of {offered}",
             f"accept that its results will be of both classes with accept_class {offered} "
-            f"(`seedbed resume {sweep} --accept-class {offered}`), or go back to the former code",
+            f"(`seedbed resume {sweep} --accept-class {offered}`), or go back to the former code, "
+            f"restart the service and resume with accept_class {own}",
         )
-    if row["reason"] == CODE_CHANGED and offered is not None:
+    if row["reason"] == CODE_CHANGED and offered is not None and not back:
         rank = session.scalar(
             select(func.count()).select_from(sweep_classes).where(sweep_classes.c.sweep == sweep)
         )
@@ -228,11 +239,12 @@ def cancel(session: Session, sweep: str, *, now: datetime) -> None:
         raise _conflict(sweep, state, "cancelled", "a finished sweep has nothing left to cancel")
     waiting = session.execute(
         update(trials)
-        .where(trials.c.sweep == sweep, trials.c.state == "waiting")
+        .where(trials.c.sweep == sweep, is_in("waiting"))
         .values(state="cancelled", ended_at=now)
-        .returning(trials.c.cell, trials.c.arm, trials.c.cohort)
-    ).all()
-    count_ended(session, sweep, [(r.cell, r.arm, "cancelled", r.cohort) for r in waiting])
+        .returning(trials.c.cell, trials.c.arm, trials.c.structure, trials.c.cohort)
+    )
+    moves = [Move(r.cell, r.arm, r.structure, r.cohort, "waiting", "cancelled") for r in waiting]
+    count(session, sweep, moves)
     counted = sum((arms.c[s] for s in END_STATES), arms.c.running)
     session.execute(  # those that never had a row
         update(arms)
@@ -240,12 +252,10 @@ def cancel(session: Session, sweep: str, *, now: datetime) -> None:
         .values(cancelled=arms.c.cancelled + arms.c.trials - counted)
     )
     session.execute(
-        update(structures)
-        .where(structures.c.sweep == sweep)
-        .values(position=structures.c.total, waiting=0)
+        update(structures).where(structures.c.sweep == sweep).values(position=structures.c.total)
     )
     _set(session, sweep, state="cancelling", reason=None)
-    end_if_done(session, sweep, now)
+    end_if_done(session, lock(session, sweep), now)
 
 
 def remove(session: Session, sweep: str) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import (
     JSON,
     CheckConstraint,
     Column,
+    ColumnElement,
     Float,
     ForeignKey,
     ForeignKeyConstraint,
@@ -19,8 +20,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
+    text,
 )
 
+from service.store.suspicion import SUSPECT
 from service.store.types import Identity, UtcDateTime
 
 metadata = MetaData(
@@ -34,8 +38,12 @@ metadata = MetaData(
 )
 
 END_STATES = ("finished", "left", "diverged", "errored", "cancelled")
+TRIAL_STATES = ("waiting", "running", *END_STATES)
+HAS_OUTCOME = ("finished", "left", "diverged")
 OPEN_SWEEPS = ("waiting", "running")
 ENDED_SWEEPS = ("finished", "cancelled")
+#: trials that wait apart, in the words of the partial index over them
+SUSPECTS = f"state = 'waiting' AND losses >= {SUSPECT}"
 
 
 # quoted, since `left` is a word of SQL
@@ -206,6 +214,13 @@ cohorts = Table(
     Column("terminal", Integer, nullable=False),
 )
 
+
+def _partial(state: str, *columns: str) -> Index:
+    """Over the few trials of one state, so that the many of the others cost nothing."""
+    where = text(f"state = '{state}'")
+    return Index(f"ix_trials_{state}", *columns, postgresql_where=where, sqlite_where=where)
+
+
 trials = Table(
     "trials",
     metadata,
@@ -219,21 +234,52 @@ trials = Table(
     Column("seed", Integer, nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempt", Integer, nullable=False),
+    _counter("losses"),
+    _counter("failures"),
     Column("worker", Text),
     Column("claimed_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
     Column("error", Text),
     Column("traceback", Text),
     UniqueConstraint("cell", "seed"),
-    CheckConstraint(_in("state", ("waiting", "running", *END_STATES)), "state"),
+    CheckConstraint(_in("state", TRIAL_STATES), "state"),
     CheckConstraint(f"({_in('state', END_STATES)}) = (ended_at IS NOT NULL)", "ended"),
     CheckConstraint("state <> 'running' OR worker IS NOT NULL", "worker"),
     CheckConstraint("state <> 'errored' OR error IS NOT NULL", "error"),
     CheckConstraint("attempt >= 1", "attempt"),
-    Index("ix_trials_queue", "sweep", "structure", "state"),
+    CheckConstraint("losses >= 0", "losses"),
+    CheckConstraint("failures >= 0 AND losses + failures <= attempt", "failures"),
+    Index(
+        "ix_trials_suspect",
+        "sweep",
+        "structure",
+        "losses",
+        postgresql_where=text(SUSPECTS),
+        sqlite_where=text(SUSPECTS),
+    ),
+    _partial("waiting", "sweep", "structure", "cohort", "seed", "setting", "arm"),
+    _partial("running", "id"),
+    _partial("errored", "sweep", "id"),
     Index("ix_trials_cohort", "sweep", "cohort"),
     Index("ix_trials_page", "sweep", "id"),
 )
+
+
+def is_in(state: str) -> ColumnElement[bool]:
+    """Whether a trial is in this state, in the words of the partial index over it.
+
+    Raises:
+        ValueError: there is no such state.
+    """
+    if state not in TRIAL_STATES:
+        raise ValueError(f"{state!r} is no state of a trial; use one of {', '.join(TRIAL_STATES)}")
+    return trials.c.state == literal_column(f"'{state}'")
+
+
+def is_suspect() -> ColumnElement[bool]:
+    """Whether a trial waits apart, in the words of the partial index over such trials."""
+    return is_in("waiting") & (trials.c.losses >= literal_column(str(SUSPECT)))
+
 
 outcomes = Table(
     "outcomes",

@@ -9,10 +9,11 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from service.store.errors import UnknownTrialError
-from service.store.evidence import HAS_OUTCOME
 from service.store.tables import (
+    HAS_OUTCOME,
     arms,
     cells,
+    is_in,
     outcomes,
     results,
     settings,
@@ -81,7 +82,7 @@ def page(
     if cell is not None:
         query = query.where(cells.c.index == cell)
     if end_state is not None:
-        query = query.where(trials.c.state == end_state)
+        query = query.where(is_in(end_state))
     if success is not None or end_state in HAS_OUTCOME:
         query = query.where(_SETTLED)
     if success is not None:

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from service.api.app import Health, create_app
 from service.configuration import Configuration
-from service.store import claims, completion
+from service.store import claims, classes, completion
 from service.store.engine import reading_factory, session_factory
 from tests.service.samples import NUMERICS, moment, outcome
 from workers.messages import Assignment, Failure, Outcome
@@ -35,7 +35,7 @@ class Served:
             if not queues:
                 return 0
             queue = queues[0]
-            claims.pin(session, queue.sweep, NUMERICS)
+            classes.pin(session, queue.sweep, NUMERICS)
             tasks = claims.claim(
                 session, queue.sweep, queue.structure, limit, worker="stand-in", now=moment(1)
             )
@@ -46,7 +46,7 @@ class Served:
                 outcomes=[r for r in returned if isinstance(r, Outcome)],
                 failures=[r for r in returned if isinstance(r, Failure)],
                 dropped=[],
-                numerics_id=claims.class_id(NUMERICS),
+                numerics_id=classes.class_id(NUMERICS),
                 max_attempts=max_attempts,
                 now=moment(60),
             )

@@ -9,7 +9,7 @@ import pytest
 
 from service.api.disk import POINT, RESULT, SUCCESS, TRIAL, disk_bytes
 from service.api.later import LATER
-from service.store import claims, completion, sweeps
+from service.store import claims, classes, completion, sweeps
 from tests.service.api.conftest import Served
 from tests.service.samples import NUMERICS, moment, outcome, plan, spec
 from workers.messages import Failure
@@ -28,14 +28,14 @@ async def submit(api: httpx.AsyncClient, **changes: Any) -> dict[str, Any]:
 def train(served: Served, sweep: str, limit: int = 1000, *, failing: int = 0) -> None:
     """Ends trials as a dispatcher would."""
     with served.writing.begin() as session:
-        assert claims.pin(session, sweep, NUMERICS)
+        assert classes.pin(session, sweep, NUMERICS)
         taken = claims.claim(session, sweep, 0, limit, worker="w", now=moment(1))
         completion.complete(
             session,
             outcomes=[outcome(t) for t in taken[failing:]],
             failures=[Failure(t.trial, t.attempt, "Boom", "Trace") for t in taken[:failing]],
             dropped=(),
-            numerics_id=claims.class_id(NUMERICS),
+            numerics_id=classes.class_id(NUMERICS),
             max_attempts=1,
             now=moment(2),
         )
@@ -97,14 +97,14 @@ async def test_a_sweep_paused_by_a_change_of_code_says_the_cure(
 ) -> None:
     made = await submit(api)
     with served.writing.begin() as session:
-        claims.pin(session, made["id"], NUMERICS)
-        new = claims.know(session, NUMERICS | {"code": "two"})
+        classes.pin(session, made["id"], NUMERICS)
+        new = classes.know(session, NUMERICS | {"code": "two"})
         sweeps.pause(session, made["id"], reason=sweeps.CODE_CHANGED, offered_class=new)
     base = f"/api/v1/sweeps/{made['id']}"
     assert f"--accept-class {new}" in (await api.get(base)).json()["cure"]
     assert (await api.post(f"{base}/resume", json={})).status_code == 409
     reply = await api.post(f"{base}/resume", json={"accept_class": new})
-    assert reply.json()["classes"] == [claims.class_id(NUMERICS), new]
+    assert reply.json()["classes"] == [classes.class_id(NUMERICS), new]
 
 
 async def test_trials_are_paged_and_filtered(api: httpx.AsyncClient, served: Served) -> None:
@@ -132,12 +132,12 @@ async def test_no_rate_or_success_of_arrivals_is_shown_anywhere(
     """Instant successes and slow failures: until the cohort settles, nobody shows a success."""
     sweep = (await submit(api))["id"]
     with served.writing.begin() as session:
-        claims.pin(session, sweep, NUMERICS)
+        classes.pin(session, sweep, NUMERICS)
         taken = claims.claim(session, sweep, 0, 16, worker="w", now=moment(1))
         completion.complete(
             session,
             outcomes=[outcome(t, 0.95) for t in taken if t.seed % 2 == 0],
-            failures=(), dropped=(), numerics_id=claims.class_id(NUMERICS),
+            failures=(), dropped=(), numerics_id=classes.class_id(NUMERICS),
             max_attempts=1, now=moment(2),
         )  # fmt: skip
     progress = (await api.get(f"/api/v1/sweeps/{sweep}/progress")).json()

@@ -153,11 +153,11 @@ def test_errored_trials_are_named_with_their_error(served: Served) -> None:
 
 
 def test_a_sweep_that_the_service_paused_says_why_and_what_to_do(served: Served) -> None:
-    from service.store import claims, sweeps  # noqa: PLC0415 - only here
+    from service.store import classes, sweeps  # noqa: PLC0415 - only here
 
     sweep = submit(served)
     with session_factory(served.engine).begin() as session:
-        offered = claims.know(session, {"code": "two"})
+        offered = classes.know(session, {"code": "two"})
         sweeps.pause(session, sweep, reason=sweeps.CODE_CHANGED, offered_class=offered)
     text = words(page(served, f"/sweeps/{sweep}"))
     assert "Paused: code_changed" in text

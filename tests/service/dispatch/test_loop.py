@@ -1,87 +1,18 @@
 """The dispatcher against a real store and made-up workers: losses, lies and late answers."""
 
 import threading
-from typing import Any
 
 import pytest
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from models.catalog import experiment, experiments
 from models.experiment import LiftedExperiment
-from service.dispatch.loop import Dispatcher, LeaseLostError, Rules, await_lease
+from service.dispatch.loop import Dispatcher, LeaseLostError, await_lease, now
 from service.store import lease, sweeps
-from service.store.engine import session_factory
-from service.store.progress import Progress, progress
-from tests.service.samples import NUMERICS, moment, outcome, plan
-from workers.messages import Failure, Order, Return, WorkerDescription
+from tests.service.dispatch.stand_ins import RULES, FakeWorkers, end_lease, look, run, submit
+from tests.service.samples import NUMERICS, moment
+from workers.messages import Order, Return
 from workers.pool import Reply
-
-RULES = Rules(lanes=4, slice_s=1.0, max_attempts=2)
-
-
-class FakeWorkers:
-    """Workers that end every trial at once, unless a test says otherwise."""
-
-    def __init__(self, size: int = 2, numerics: dict[str, str] | None = None) -> None:
-        self.size = size
-        self.numerics = numerics or dict(NUMERICS)
-        self.spawned = 0
-        self.replies: list[Reply] = []
-        self.orders: list[tuple[str, Order]] = []
-        self.discarded: list[str] = []
-        self.kill_next = 0
-        self.fail_next = 0
-
-    def spawn(self) -> str:
-        self.spawned += 1
-        name = f"worker-{self.spawned}"
-        self.replies.append(Reply(name, value=WorkerDescription(self.numerics, node=name)))
-        return name
-
-    def send(self, worker: str, order: Order) -> None:
-        self.orders.append((worker, order))
-        if self.kill_next:
-            self.kill_next -= 1
-            self.replies.append(Reply(worker, lost="killed"))
-        elif self.fail_next:
-            self.fail_next -= 1
-            failed = [Failure(a.trial, a.attempt, "Boom", "Trace") for a in order.add]
-            self.replies.append(Reply(worker, value=Return(failures=tuple(failed))))
-        else:
-            done = tuple(outcome(a) for a in order.add)
-            self.replies.append(Reply(worker, value=Return(outcomes=done, dropped=order.cancel)))
-
-    def wait(self, timeout_s: float) -> list[Reply]:
-        found, self.replies = self.replies, []
-        return found
-
-    def discard(self, worker: str) -> None:
-        self.discarded.append(worker)
-
-
-@pytest.fixture
-def sessions(sqlite: Engine) -> sessionmaker[Session]:
-    """Sessions of a SQLite store."""
-    return session_factory(sqlite)
-
-
-def submit(sessions: sessionmaker[Session], **changes: Any) -> str:
-    """A sweep."""
-    with sessions.begin() as session:
-        return sweeps.create(session, plan(**changes), now=moment())[0]
-
-
-def look(sessions: sessionmaker[Session], sweep: str) -> Progress:
-    """Its counters."""
-    with sessions() as session:
-        return progress(session, sweep)
-
-
-def run(dispatcher: Dispatcher, ticks: int = 40) -> None:
-    """So many rounds without waiting."""
-    for _ in range(ticks):
-        dispatcher.tick(0.0)
 
 
 def test_a_sweep_is_claimed_trained_and_recorded(sessions: sessionmaker[Session]) -> None:
@@ -117,11 +48,13 @@ def test_what_an_earlier_dispatcher_held_is_taken_over(sessions: sessionmaker[Se
     first.tick(0.0)
     assert look(sessions, sweep).running > 0
     late = list(workers.replies)
+    end_lease(sessions)
     second = Dispatcher(sessions, FakeWorkers(), RULES, "second")
-    second.take_over()
-    assert look(sessions, sweep).running == 0
+    second.tick(0.0)
+    assert look(sessions, sweep).running > 0  # claimed anew
     run(second)
     before = look(sessions, sweep)
+    end_lease(sessions)
     workers.replies = late
     first.tick(0.0)  # a zombie: its outcomes are refused
     assert look(sessions, sweep) == before
@@ -135,9 +68,9 @@ def test_a_change_of_code_pauses_the_sweep_until_it_is_accepted(
     first = Dispatcher(sessions, FakeWorkers(), RULES, "first")
     first.tick(0.0)
     first.tick(0.0)
+    end_lease(sessions)
     workers = FakeWorkers(numerics=NUMERICS | {"code": "two"})
     second = Dispatcher(sessions, workers, RULES, "second")
-    second.take_over()
     run(second, 5)
     with sessions() as session:
         view = sweeps.show(session, sweep)
@@ -203,8 +136,6 @@ def test_stopping_hands_running_trials_back_and_gives_the_lease_up(
 
 
 def test_a_dispatcher_whose_lease_was_taken_stops(sessions: sessionmaker[Session]) -> None:
-    from service.dispatch.loop import now  # noqa: PLC0415 - beside its only use
-
     with sessions.begin() as session:
         assert lease.acquire(session, "dispatcher", "other", 60, now())
     with pytest.raises(LeaseLostError):
@@ -212,8 +143,6 @@ def test_a_dispatcher_whose_lease_was_taken_stops(sessions: sessionmaker[Session
 
 
 def test_waiting_for_a_lease_ends_when_told_to_stop(sessions: sessionmaker[Session]) -> None:
-    from service.dispatch.loop import now  # noqa: PLC0415 - beside its only use
-
     with sessions.begin() as session:
         assert lease.acquire(session, "dispatcher", "other", 60, now())
     stop, said = threading.Event(), []
@@ -224,6 +153,29 @@ def test_waiting_for_a_lease_ends_when_told_to_stop(sessions: sessionmaker[Sessi
 
     assert not await_lease(sessions, "me", stop, say)
     assert "another dispatcher" in said[0]
+
+
+def test_code_that_was_changed_back_is_offered_again_and_the_sweep_goes_on(
+    sessions: sessionmaker[Session],
+) -> None:
+    """Three services in a row: of one class, of another, and of the first again."""
+    sweep = submit(sessions)
+    run(Dispatcher(sessions, FakeWorkers(), RULES, "one"), 2)
+    end_lease(sessions)
+    two = FakeWorkers(numerics=NUMERICS | {"code": "two"})
+    run(Dispatcher(sessions, two, RULES, "two"), 5)
+    end_lease(sessions)
+    with sessions() as session:
+        assert sweeps.show(session, sweep).state == "paused"
+    back = Dispatcher(sessions, FakeWorkers(), RULES, "back")
+    run(back, 5)
+    with sessions.begin() as session:
+        assert sweeps.show(session, sweep).state == "paused"  # until the user says so
+        sweeps.resume(session, sweep)
+    run(back)
+    with sessions() as session:
+        view = sweeps.show(session, sweep)
+    assert (view.state, len(view.classes)) == ("finished", 1)
 
 
 def test_the_tile_completes_each_experiments_numerics_class(

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.report.build import Report, build
-from service.store import claims, completion, sweeps
+from service.store import claims, classes, completion, sweeps
 from service.store.engine import session_factory
 from service.store.evidence import pair_table
 from tests.service.samples import NUMERICS, moment, outcome, plan
@@ -25,7 +25,7 @@ def create(sessions: Sessions, **changes: Any) -> str:
     """A sweep, pinned to a numerics class."""
     with sessions.begin() as session:
         sweep, _ = sweeps.create(session, plan(**changes), now=moment())
-        claims.pin(session, sweep, NUMERICS)
+        classes.pin(session, sweep, NUMERICS)
     return sweep
 
 
@@ -45,7 +45,7 @@ def complete(
             outcomes=[r for r in returned if isinstance(r, Outcome)],
             failures=[r for r in returned if isinstance(r, Failure)],
             dropped=[],
-            numerics_id=claims.class_id(NUMERICS),
+            numerics_id=classes.class_id(NUMERICS),
             max_attempts=attempts,
             now=moment(when),
         )

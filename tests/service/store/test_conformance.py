@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from service.store import claims, completion, evidence, lease, sweeps, trials
+from service.store import claims, classes, completion, evidence, lease, release, sweeps, trials
 from service.store.engine import session_factory
 from service.store.errors import (
     IdempotencyConflictError,
@@ -33,7 +33,7 @@ def create(sessions: Sessions, **changes: object) -> str:
     """A sweep, pinned to a numerics class."""
     with sessions.begin() as session:
         sweep, _ = sweeps.create(session, plan(**changes), now=moment())
-        assert claims.pin(session, sweep, NUMERICS)
+        assert classes.pin(session, sweep, NUMERICS)
     return sweep
 
 
@@ -41,6 +41,12 @@ def claim(sessions: Sessions, sweep: str, limit: int, worker: str = "w") -> list
     """Claims in a transaction of its own."""
     with sessions.begin() as session:
         return claims.claim(session, sweep, 0, limit, worker=worker, now=moment(1))
+
+
+def claim_suspects(sessions: Sessions, sweep: str, limit: int) -> list[Assignment]:
+    """Claims trials that lost several workers."""
+    with sessions.begin() as session:
+        return claims.claim_suspects(session, sweep, 0, limit, worker="w", now=moment(1))
 
 
 def complete(
@@ -56,7 +62,7 @@ def complete(
             outcomes=outcomes,
             failures=failures,
             dropped=dropped,
-            numerics_id=claims.class_id(NUMERICS),
+            numerics_id=classes.class_id(NUMERICS),
             max_attempts=3,
             now=moment(2),
         )
@@ -156,8 +162,8 @@ def test_a_released_trial_comes_first_again_under_a_new_attempt(sessions: Sessio
     taken = claim(sessions, sweep, 4)
     with sessions.begin() as session:
         pairs = [(t.trial, t.attempt) for t in taken[1:3]]
-        assert claims.hand_back(session, pairs, now=moment()) == 2
-        assert claims.hand_back(session, pairs, now=moment()) == 0
+        assert release.hand_back(session, pairs, now=moment()) == 2
+        assert release.hand_back(session, pairs, now=moment()) == 0
     again = claim(sessions, sweep, 3)
     assert [(t.trial, t.attempt) for t in again[:2]] == [(t.trial, 2) for t in taken[1:3]]
     assert [t.seed for t in again[:2]] == [t.seed for t in taken[1:3]]
@@ -169,7 +175,7 @@ def check_zombie_refused(sessions: Sessions) -> None:
     sweep = create(sessions)
     [task] = claim(sessions, sweep, 1)
     with sessions.begin() as session:
-        claims.release_all(session, now=moment())
+        release.release_all(session, now=moment())
     [again] = claim(sessions, sweep, 1)
     late = complete(sessions, [outcome(task, 0.1)])
     assert late.refused == [(task.trial, 1)]
@@ -244,17 +250,6 @@ def test_a_failure_is_tried_again_and_then_errored_with_its_traceback(sessions: 
     check_counters(sessions, sweep)
 
 
-def test_a_trial_that_loses_every_worker_is_errored(sessions: Sessions) -> None:
-    sweep = create(sessions)
-    for _ in range(claims.MOST_ATTEMPTS):
-        [task] = claim(sessions, sweep, 1)
-        with sessions.begin() as session:
-            claims.hand_back(session, [(task.trial, task.attempt)], now=moment())
-    with sessions() as session:
-        assert trials.show(session, task.trial).state == "errored"
-    check_counters(sessions, sweep)
-
-
 def test_cancelling_ends_what_waits_and_drops_what_runs(sessions: Sessions) -> None:
     sweep = create(sessions)
     taken = claim(sessions, sweep, 6)
@@ -263,7 +258,7 @@ def test_cancelling_ends_what_waits_and_drops_what_runs(sessions: Sessions) -> N
         sweeps.cancel(session, sweep, now=moment())
         assert sweeps.show(session, sweep).state == "cancelling"
         held = [(t.trial, t.attempt) for t in taken[2:]]
-        assert claims.unwanted(session, held) == set(held)
+        assert release.unwanted(session, held) == set(held)
     assert claim(sessions, sweep, 5) == []
     complete(sessions, dropped=held)
     with sessions() as session:
@@ -292,8 +287,8 @@ def test_a_change_of_code_must_be_accepted_by_its_class(sessions: Sessions) -> N
     sweep = create(sessions)
     other = NUMERICS | {"code": "two"}
     with sessions.begin() as session:
-        assert not claims.pin(session, sweep, other)
-        new = claims.know(session, other)
+        assert not classes.pin(session, sweep, other)
+        new = classes.know(session, other)
         sweeps.pause(session, sweep, reason=sweeps.CODE_CHANGED, offered_class=new)
     with (
         sessions.begin() as session,
@@ -302,8 +297,8 @@ def test_a_change_of_code_must_be_accepted_by_its_class(sessions: Sessions) -> N
         sweeps.resume(session, sweep)
     with sessions.begin() as session:
         sweeps.resume(session, sweep, accept_class=new)
-        assert claims.pin(session, sweep, other)
-        assert sweeps.show(session, sweep).classes == (claims.class_id(NUMERICS), new)
+        assert classes.pin(session, sweep, other)
+        assert sweeps.show(session, sweep).classes == (classes.class_id(NUMERICS), new)
 
 
 def test_only_ended_sweeps_are_deleted_and_then_wholly(sessions: Sessions) -> None:
@@ -370,19 +365,25 @@ def test_whatever_happens_n_trials_end_once(sessions: Sessions, dice: int) -> No
     held: list[Assignment] = []
     past: list[Outcome] = []
     for turn in range(400):
-        action = draw.choice(["claim", "claim", "complete", "fail", "lose", "repeat"])
+        action = draw.choice(
+            ["claim", "claim", "suspects", "complete", "fail", "lose", "hand_back", "repeat"]
+        )
         some = [held.pop(draw.randrange(len(held))) for _ in range(min(len(held), 3))]
         if action == "claim":
             held += some + claim(sessions, sweep, draw.randint(1, 9))
+        elif action == "suspects":
+            held += some + claim_suspects(sessions, sweep, 2)
         elif action == "complete":
             past += [outcome(t) for t in some]
             complete(sessions, past[-len(some) :] if some else [])
         elif action == "fail":
             complete(sessions, failures=[Failure(t.trial, t.attempt, "e", "t") for t in some])
-        elif action == "lose":
+        elif action in ("lose", "hand_back"):
             with sessions.begin() as session:
                 pairs = [(t.trial, t.attempt) for t in some]
-                claims.hand_back(session, pairs, now=moment())
+                (release.lose if action == "lose" else release.hand_back)(
+                    session, pairs, now=moment()
+                )
         else:
             held += some
             assert complete(sessions, past[-4:]).accepted == 0
@@ -390,8 +391,8 @@ def test_whatever_happens_n_trials_end_once(sessions: Sessions, dice: int) -> No
             with sessions.begin() as session:
                 sweeps.cancel(session, sweep, now=moment())
     with sessions.begin() as session:
-        claims.release_all(session, now=moment())
-    while found := claim(sessions, sweep, 50):
+        release.release_all(session, now=moment())
+    while found := claim(sessions, sweep, 50) + claim_suspects(sessions, sweep, 50):
         complete(sessions, [outcome(t) for t in found])
     with sessions() as session:
         now = progress(session, sweep)

@@ -1,12 +1,15 @@
 """What holds for a SQLite file: one owner, and backups while it is in use."""
 
+import itertools
 import stat
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, create_engine
 
-from service.store import sweeps
+from service.store import classes, lease, sweeps
 from service.store.backup import backup
 from service.store.engine import open_engine, reading_factory, session_factory
 from service.store.errors import BackupError, StoreOwnedError
@@ -36,6 +39,35 @@ def test_a_backup_opens_as_a_store_and_is_its_owners_alone(sqlite: Engine, tmp_p
     with session_factory(copy)() as session:
         assert [s.id for s in sweeps.page(session, after=None, limit=9)] == [sweep]
     copy.dispose()
+
+
+def test_a_backup_of_a_store_that_is_written_without_pause_ends(
+    sqlite: Engine, tmp_path: Path
+) -> None:
+    """A backup in several steps would begin anew at each commit of another connection."""
+    sessions = session_factory(sqlite)
+    with sessions.begin() as session:  # 32 MB: many steps' worth
+        classes.know(session, {"much": "x" * (32 * 2**20)})
+    done, committed = threading.Event(), threading.Event()
+
+    def write() -> None:
+        deadline = time.monotonic() + 20
+        for i in itertools.count():
+            if done.is_set() or time.monotonic() > deadline:
+                return
+            with sessions.begin() as session:
+                lease.acquire(session, "busy", "writer", 1, moment(i))
+            committed.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert committed.wait(10)
+    began = time.monotonic()
+    backup(sqlite, tmp_path / "copy.db")
+    took = time.monotonic() - began
+    done.set()
+    thread.join()
+    assert took < 10
 
 
 def test_a_backup_never_overwrites_and_is_for_sqlite(sqlite: Engine, tmp_path: Path) -> None:

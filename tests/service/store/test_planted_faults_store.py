@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, update
 
-from service.store import completion
+from service.store import moves
+from service.store.counters import Move
 from service.store.engine import session_factory
+from service.store.moves import Moved
 from service.store.tables import trials
 from tests.service.samples import outcome
 from tests.service.store.test_conformance import (
@@ -19,24 +21,30 @@ from tests.service.store.test_conformance import (
 )
 
 
-def careless(session: Any, sweep: str, pairs: Any, values: Any) -> dict[Any, Any]:
+def careless(session: Any, fates: Any, *, now: Any) -> dict[Any, Any]:
     """Moves whatever trial is named, whoever writes."""
-    if not pairs:
+    if not fates:
         return {}
-    attempts = dict(pairs)
+    named = {f.trial: f for f in fates}
     rows = session.execute(
         update(trials)
-        .where(trials.c.sweep == sweep, trials.c.id.in_(attempts))
-        .values(**values)
-        .returning(trials.c.id, trials.c.cell, trials.c.arm, trials.c.cohort, trials.c.structure)
+        .where(trials.c.id.in_(named))
+        .values(state=fates[0].state, ended_at=now)
+        .returning(trials.c.id, trials.c.cell, trials.c.arm, trials.c.structure, trials.c.cohort)
     ).all()
-    return {(r.id, attempts[r.id]): r for r in rows}
+    return {
+        (r.id, named[r.id].attempt): (
+            Moved(r.cell, r.arm),
+            Move(*r[1:], "running", named[r.id].state),
+        )
+        for r in rows
+    }
 
 
 def test_a_zombies_write_that_is_accepted_is_caught(
     sqlite: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(completion, "_swap", careless)
+    monkeypatch.setattr(moves, "swap", careless)
     with pytest.raises(Exception, match=r"assert|UNIQUE|CHECK"):
         check_zombie_refused(session_factory(sqlite))
 
@@ -44,7 +52,7 @@ def test_a_zombies_write_that_is_accepted_is_caught(
 def test_a_repetition_that_is_accepted_is_caught(
     sqlite: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(completion, "_swap", careless)
+    monkeypatch.setattr(moves, "swap", careless)
     with pytest.raises(Exception, match=r"assert|UNIQUE|CHECK"):
         check_repetition_refused(session_factory(sqlite))
 
@@ -52,16 +60,16 @@ def test_a_repetition_that_is_accepted_is_caught(
 def test_a_counter_that_is_updated_twice_is_caught(
     sqlite: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sound = completion.count_ended
+    sound = moves.count
 
-    def twice(session: Any, sweep: str, ended: Any) -> None:
-        sound(session, sweep, ended)
-        sound(session, sweep, ended)
+    def twice(session: Any, sweep: str, moved: Any) -> None:
+        sound(session, sweep, moved)
+        sound(session, sweep, [m._replace(before=None) for m in moved])
 
     sessions = session_factory(sqlite)
     sweep = create(sessions)
     taken = claim(sessions, sweep, 2)
-    monkeypatch.setattr(completion, "count_ended", twice)
+    monkeypatch.setattr(moves, "count", twice)
     complete(sessions, [outcome(t) for t in taken])
     with pytest.raises(AssertionError):
         check_counters(sessions, sweep)

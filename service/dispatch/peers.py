@@ -1,0 +1,99 @@
+"""Peers: what the dispatcher knows of its workers, as values that a turn replaces."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from models.catalog import experiments
+from service.dispatch.decide import Slot, Take
+from service.store.classes import class_id
+from workers.messages import Assignment, Order, PackSpec, Return, WorkerDescription
+from workers.pool import Reply
+
+
+class Workers(Protocol):
+    """What the loop needs of `workers.pool.Pool`."""
+
+    size: int
+
+    def spawn(self) -> str:
+        """Starts a worker; its description comes from `wait`."""
+        ...
+
+    def send(self, worker: str, order: Order) -> None:
+        """Starts a call."""
+        ...
+
+    def wait(self, timeout_s: float) -> list[Reply]:
+        """Answers that have come."""
+        ...
+
+    def discard(self, worker: str) -> None:
+        """Ends a worker."""
+        ...
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A worker as the dispatcher knows it.
+
+    Attributes:
+        held: (trial, attempt) that it trains or keeps in its buffer.
+        longest_s: the longest call to its pack so far; None before the first answer.
+        sealed: whether what it holds are suspects, to which nothing is added.
+        numerics: experiment name -> numerics of what this worker would train.
+        classes: experiment name -> the id of that.
+    """
+
+    description: WorkerDescription | None = None
+    pack: PackSpec | None = None
+    held: frozenset[tuple[int, int]] = frozenset()
+    busy: bool = True
+    longest_s: float | None = None
+    sealed: bool = False
+    numerics: Mapping[str, dict[str, str]] = field(default_factory=dict)
+    classes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def node(self) -> str:
+        """Where it runs."""
+        return self.description.node if self.description is not None else ""
+
+    def introduced(self, description: WorkerDescription) -> "Peer":
+        """The same, once it has described itself."""
+        numerics = {}
+        for name, experiment in experiments().items():
+            tile = "any" if experiment.tile is None else str(experiment.tile)
+            numerics[name] = {**description.numerics, "tile": tile}
+        classes = {name: class_id(n) for name, n in numerics.items()}
+        return replace(
+            self, description=description, busy=False, numerics=numerics, classes=classes
+        )
+
+    def took(self, take: Take, found: Sequence[Assignment]) -> "Peer":
+        """The same, with trials that were claimed for it."""
+        return replace(
+            self,
+            pack=take.pack,
+            held=self.held | {(a.trial, a.attempt) for a in found},
+            longest_s=self.longest_s if take.pack == self.pack else None,
+            sealed=self.sealed or (take.suspects and bool(found)),
+        )
+
+    def returned(self, answer: Return) -> "Peer":
+        """The same, after an answer."""
+        return replace(
+            self,
+            held=frozenset(answer.held),
+            busy=False,
+            longest_s=max(self.longest_s or 0.0, answer.seconds),
+            sealed=self.sealed and bool(answer.held),
+        )
+
+
+def slots(peers: Mapping[str, Peer]) -> list[Slot]:
+    """The workers as the decision sees them."""
+    return [
+        Slot(name, not p.busy, len(p.held), p.pack, dict(p.classes), p.sealed)
+        for name, p in peers.items()
+    ]

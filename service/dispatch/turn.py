@@ -1,0 +1,198 @@
+"""A turn: what came back is recorded and what is next is claimed, in one transaction.
+
+Nothing outside the transaction changes here: the peers are copied, orders and notes are gathered,
+and the loop adopts them once the transaction is committed. A turn that fails leaves no trace.
+"""
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from service.dispatch.decide import Take, Waiting, offered, stranded, takes
+from service.dispatch.peers import Peer, slots
+from service.store import claims, classes, completion, release, sweeps
+from service.store.errors import StateConflictError, UnknownSweepError
+from workers.messages import Assignment, Failure, Order, Outcome, Return, WorkerDescription
+from workers.pool import Reply
+
+_MOST_WHY = 500
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The service's options that steer dispatching."""
+
+    lanes: int
+    slice_s: float
+    max_attempts: int
+    patience_s: float = 600.0
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line of the log, written once what it says is true."""
+
+    level: str
+    event: str
+    fields: Mapping[str, Any]
+
+
+class Turn:
+    """One turn.
+
+    Args:
+        peers: the workers as they stand before it.
+        rules: lanes, slice and attempts.
+        now: its time.
+
+    Attributes:
+        peers: the workers as they stand after it.
+        introduced: whether a worker described itself.
+        lost: workers that are gone, and whether they had described themselves.
+        orders: what to send, by worker.
+    """
+
+    def __init__(
+        self, session: Session, peers: Mapping[str, Peer], rules: Rules, now: datetime
+    ) -> None:
+        self._session = session
+        self._rules = rules
+        self._now = now
+        self.peers = dict(peers)
+        self.introduced = False
+        self.lost: dict[str, bool] = {}
+        self.orders: dict[str, Order] = {}
+        self.notes: list[Note] = []
+
+    def reconcile(self) -> None:
+        """Hands back what runs in the store but is held by no worker: only this one claims."""
+        held = {pair for peer in self.peers.values() for pair in peer.held}
+        count = release.release_all(self._session, now=self._now, keep=held)
+        if count:
+            self._note("warning", "trials_taken_over", trials=count)
+
+    def receive(self, replies: Sequence[Reply]) -> None:
+        """Records everything that came back."""
+        returned: dict[str, list[tuple[str, Return]]] = defaultdict(list)
+        for reply in replies:
+            peer = self.peers[reply.worker]
+            if isinstance(reply.value, WorkerDescription):
+                self.peers[reply.worker] = peer.introduced(reply.value)
+                self.introduced = True
+                self._note("info", "worker_ready", worker=reply.worker, node=reply.value.node)
+            elif isinstance(reply.value, Return):
+                assert peer.pack is not None  # noqa: S101 - a worker answers only an order
+                name = peer.classes[peer.pack.experiment]
+                returned[name].append((reply.worker, reply.value))
+            else:
+                self._lose(reply.worker, reply.lost or reply.error or "no answer")
+        for numerics_id, answers in returned.items():
+            self._record(numerics_id, answers)
+        if self.introduced:
+            self._offer()
+
+    def _offer(self) -> None:
+        """Keeps true what sweeps of changed code are offered: workers may be others since."""
+        for asked in classes.asked(self._session):
+            slot = offered(asked.pinned, asked.experiment, slots(self.peers))
+            if slot is None or slot.classes[asked.experiment] == asked.offered:
+                continue
+            with contextlib.suppress(UnknownSweepError):  # deleted meanwhile
+                numerics = self.peers[slot.name].numerics[asked.experiment]
+                classes.offer(self._session, asked.sweep, numerics)
+
+    def _record(self, numerics_id: str, answers: Sequence[tuple[str, Return]]) -> None:
+        """What workers of one numerics class returned."""
+        outcomes: list[Outcome] = []
+        failures: list[Failure] = []
+        dropped: list[tuple[int, int]] = []
+        for worker, answer in answers:
+            outcomes += answer.outcomes
+            failures += answer.failures
+            dropped += answer.dropped
+            self.peers[worker] = self.peers[worker].returned(answer)
+        done = completion.complete(
+            self._session,
+            outcomes=outcomes,
+            failures=failures,
+            dropped=dropped,
+            numerics_id=numerics_id,
+            max_attempts=self._rules.max_attempts,
+            now=self._now,
+        )
+        for trial, attempt in done.refused:
+            self._note("warning", "late_write_refused", trial=trial, attempt=attempt)
+        for sweep in done.ended_sweeps:
+            self._note("info", "sweep_ended", sweep=sweep)
+
+    def _lose(self, worker: str, why: str) -> None:
+        """A worker died, or its trainer broke: its trials run again from the same streams."""
+        peer = self.peers.pop(worker)
+        release.lose(self._session, sorted(peer.held), now=self._now)
+        self.lost[worker] = peer.description is not None
+        short = why.strip()[-_MOST_WHY:]
+        self._note("warning", "worker_lost", worker=worker, trials=len(peer.held), why=short)
+
+    def order(self) -> None:
+        """Claims what idle workers should train next, and says what they should drop."""
+        idle = [name for name, peer in self.peers.items() if not peer.busy]
+        if not idle:
+            return
+        unwanted = release.unwanted(
+            self._session, [pair for name in idle for pair in self.peers[name].held]
+        )
+        added: dict[str, list[Assignment]] = defaultdict(list)
+        for take in takes(slots(self.peers), self._queues(), self._rules.lanes):
+            added[take.worker] += self._claim(take)
+        for name in idle:
+            peer = self.peers[name]
+            if peer.held and peer.pack is not None:
+                self.peers[name] = replace(peer, busy=True)
+                self.orders[name] = Order(
+                    pack=peer.pack,
+                    add=tuple(added[name]),
+                    cancel=tuple(sorted(peer.held & unwanted)),
+                    lanes=self._rules.lanes,
+                    slice_s=self._rules.slice_s,
+                )
+
+    def _queues(self) -> list[Waiting]:
+        """What waits, without sweeps whose numerics class no worker has any more: they pause."""
+        queues = [
+            Waiting(q.sweep, q.structure, q.pack, q.claimable, q.pinned, q.suspects, q.losses)
+            for q in claims.queues(self._session)
+        ]
+        lost = stranded(slots(self.peers), queues)
+        for sweep, experiment in {q.sweep: q.pack.experiment for q in lost}.items():
+            other = next(p.numerics[experiment] for p in self.peers.values() if p.description)
+            name = classes.know(self._session, other)
+            reason = sweeps.CODE_CHANGED
+            with contextlib.suppress(StateConflictError, UnknownSweepError):  # a user was faster
+                sweeps.pause(self._session, sweep, reason=reason, offered_class=name)
+                self._note("warning", "sweep_paused", sweep=sweep, reason=reason)
+        return [queue for queue in queues if queue not in lost]
+
+    def _claim(self, take: Take) -> list[Assignment]:
+        peer = self.peers[take.worker]
+        with contextlib.suppress(UnknownSweepError):  # deleted since the queues were read
+            if classes.pin(self._session, take.sweep, peer.numerics[take.pack.experiment]):
+                claim = claims.claim_suspects if take.suspects else claims.claim
+                found = claim(
+                    self._session,
+                    take.sweep,
+                    take.structure,
+                    take.limit,
+                    worker=peer.node or take.worker,
+                    now=self._now,
+                )
+                self.peers[take.worker] = peer.took(take, found)
+                return found
+        return []
+
+    def _note(self, level: str, event: str, **fields: Any) -> None:
+        self.notes.append(Note(level, event, fields))

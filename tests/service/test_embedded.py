@@ -1,0 +1,117 @@
+"""The service's own process: how it ends, and what it says of itself while the store is busy."""
+
+import contextlib
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request
+from sqlalchemy import Engine
+
+from service import embedded
+from service.configuration import Configuration
+from service.dispatch.loop import Dispatcher
+from service.store import sweeps
+from service.store.engine import session_factory
+from tests.service.dispatch.stand_ins import RULES, FakeWorkers
+from tests.service.samples import moment, plan
+
+
+def test_readyz_does_not_call_a_store_dead_because_somebody_writes(sqlite: Engine) -> None:
+    """Nor waits: a connection that might write would wait 30 s for the lock, and then fail."""
+    dispatcher = Dispatcher(session_factory(sqlite), FakeWorkers(), RULES, "me")
+    with session_factory(sqlite).begin() as writer:
+        sweeps.create(writer, plan(), now=moment())
+        began = time.monotonic()
+        assert embedded.health(sqlite, dispatcher).store
+        assert time.monotonic() - began < 5
+
+
+@contextlib.contextmanager
+def stalled() -> Iterator[None]:
+    """Serves a client that never sends the rest of its request."""
+    app, reached = FastAPI(), threading.Event()
+
+    @app.post("/")
+    async def slow(request: Request) -> None:
+        reached.set()
+        await request.body()
+
+    listener = embedded.bind("127.0.0.1", 0)
+    with (
+        contextlib.closing(socket.socket()) as client,
+        embedded.listening(app, listener),
+    ):
+        client.connect(listener.getsockname())
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nfour")
+        assert reached.wait(20)
+        yield
+
+
+def test_a_client_that_stalls_does_not_keep_the_service_from_ending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(embedded, "GRACE_S", 1)
+    with stalled():
+        began = time.monotonic()
+    assert time.monotonic() - began < 15
+
+
+class Interrupted:
+    """A pool whose start the person at the terminal interrupts so many times."""
+
+    times = 1
+    stopped = 0
+
+    def __init__(self, size: int, *_: Any, **__: Any) -> None:
+        self.size = size
+
+    def start(self) -> None:
+        for _ in range(self.times):
+            signal.raise_signal(signal.SIGINT)
+
+    def stop(self) -> None:
+        type(self).stopped += 1
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> type[Interrupted]:
+    """In the place of Ray."""
+
+    class Pool(Interrupted):
+        pass
+
+    monkeypatch.setattr(embedded, "Pool", Pool)
+    return Pool
+
+
+def test_one_interrupt_ends_the_service_cleanly(pool: type[Interrupted], tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    embedded.serve(Configuration(state_folder=tmp_path, port=0))
+    assert pool.stopped == 1
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_interrupt_still_stops_the_pool(pool: type[Interrupted], tmp_path: Path) -> None:
+    pool.times = 2
+    with pytest.raises(KeyboardInterrupt):
+        embedded.serve(Configuration(state_folder=tmp_path, port=0))
+    assert pool.stopped == 1
+    assert all(thread.name != "api" for thread in threading.enumerate())
+
+
+def test_a_second_interrupt_does_not_wait_for_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the API ends, it cuts its clients off."""
+    monkeypatch.setattr(embedded, "GRACE_S", 600)
+    stop = threading.Event()
+    stop.set()
+    with embedded.handlers(stop), pytest.raises(KeyboardInterrupt), stalled():
+        threading.Timer(1.0, signal.raise_signal, [signal.SIGINT]).start()
+    for thread in [t for t in threading.enumerate() if t.name == "api"]:
+        thread.join(20)
+        assert not thread.is_alive()
