@@ -184,7 +184,7 @@ def test_the_tile_completes_each_experiments_numerics_class(
     """Lifted experiments run in tiles of 8, which is part of what their results depend on."""
     lifted = LiftedExperiment(**(vars(experiment("deep_mlp")) | {"name": "lifted", "tile": 8}))
     installed = {**experiments(), "lifted": lifted}
-    monkeypatch.setattr("service.dispatch.loop.experiments", lambda: installed)
+    monkeypatch.setattr("service.dispatch.peers.experiments", lambda: installed)
     dispatcher = Dispatcher(sessions, FakeWorkers(1), RULES, "me")
     run(dispatcher, 3)
     [peer] = dispatcher._peers.values()
