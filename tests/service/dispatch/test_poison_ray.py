@@ -22,7 +22,7 @@ pytestmark = [
 
 
 def deadly() -> type[Any]:
-    """A worker whose process dies of seed 3; without torch; made here, so that Ray sends it whole."""
+    """A worker whose process dies of seed 3; made here, so that Ray sends it whole."""
     numerics = dict(NUMERICS)
 
     class Worker:
