@@ -118,6 +118,7 @@ class Return:
         failures: attempts that raised.
         dropped: (trial, attempt) that were cancelled before they ended.
         held: (trial, attempt) that train or wait in the worker's buffer.
+        steps: of each of those, in the same order, the steps that it has done.
         lane_steps: lane-steps trained in this call.
         seconds: what they took.
     """
@@ -126,6 +127,7 @@ class Return:
     failures: tuple[Failure, ...] = ()
     dropped: tuple[tuple[int, int], ...] = ()
     held: tuple[tuple[int, int], ...] = ()
+    steps: tuple[int, ...] = ()
     lane_steps: int = 0
     seconds: float = 0.0
 

@@ -73,6 +73,7 @@ class Trainer:
             failures=tuple(failures),
             dropped=tuple(dropped),
             held=tuple((a.trial, a.attempt) for a in self._held(pack)),
+            steps=tuple([lane.step for lane in pack.lanes] + [0] * len(self._buffer)),
             lane_steps=lane_steps,
             seconds=time.monotonic() - began,
         )

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 import structlog
@@ -18,6 +19,7 @@ from service.dispatch.leadership import (
 )
 from service.dispatch.patience import patience_s
 from service.dispatch.peers import Peer, Workers
+from service.dispatch.telemetry import Telemetry, telemetry
 from service.dispatch.turn import Rules, Turn
 from service.store import lease, release
 from workers.pool import Reply
@@ -61,12 +63,17 @@ class Dispatcher:
         self._spawn_at = 0.0
         self._one_by_one = False
         self._reconciled: float | None = None
+        self._ended_steps: Counter[str] = Counter()
         self.last_tick = 0.0
 
     @property
     def ready_workers(self) -> int:
         """Workers that have described themselves."""
         return sum(peer.description is not None for peer in list(self._peers.values()))
+
+    def telemetry(self, sweep: str) -> Telemetry:
+        """How far a sweep's running trials are; safe to call from any thread."""
+        return telemetry(list(self._peers.values()), sweep, self._ended_steps[sweep])
 
     def wake(self) -> None:
         """Says that the queue may have changed."""
@@ -177,6 +184,7 @@ class Dispatcher:
             del self._replies[reply.worker]
             self._asked.pop(reply.worker, None)
         self._peers = turn.peers
+        self._ended_steps += turn.ended_steps
         if turn.introduced:
             self._stillborn = 0
         for worker, was_known in turn.lost.items():

@@ -40,6 +40,8 @@ class Peer:
     Attributes:
         held: (trial, attempt) that it trains or keeps in its buffer.
         longest_s: the longest call to its pack so far; None before the first answer.
+        sweeps: held trial -> its sweep.
+        steps: held trial -> steps that it had done at the last answer.
         sealed: whether what it holds are suspects, to which nothing is added.
         numerics: experiment name -> numerics of what this worker would train.
         classes: experiment name -> the id of that.
@@ -50,6 +52,8 @@ class Peer:
     held: frozenset[tuple[int, int]] = frozenset()
     busy: bool = True
     longest_s: float | None = None
+    sweeps: Mapping[int, str] = field(default_factory=dict)
+    steps: Mapping[int, int] = field(default_factory=dict)
     sealed: bool = False
     numerics: Mapping[str, dict[str, str]] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
@@ -76,15 +80,19 @@ class Peer:
             self,
             pack=take.pack,
             held=self.held | {(a.trial, a.attempt) for a in found},
+            sweeps={**self.sweeps, **{a.trial: take.sweep for a in found}},
             longest_s=self.longest_s if take.pack == self.pack else None,
             sealed=self.sealed or (take.suspects and bool(found)),
         )
 
     def returned(self, answer: Return) -> "Peer":
         """The same, after an answer."""
+        trials = [trial for trial, _ in answer.held]
         return replace(
             self,
             held=frozenset(answer.held),
+            sweeps={trial: self.sweeps[trial] for trial in trials if trial in self.sweeps},
+            steps=dict(zip(trials, answer.steps, strict=False)),
             busy=False,
             longest_s=max(self.longest_s or 0.0, answer.seconds),
             sealed=self.sealed and bool(answer.held),

@@ -5,7 +5,7 @@ and the loop adopts them once the transaction is committed. A turn that fails le
 """
 
 import contextlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from service.dispatch.decide import Take, Waiting, offered, stranded, takes
 from service.dispatch.peers import Peer, slots
+from service.dispatch.telemetry import ended_steps
 from service.store import claims, classes, completion, release, sweeps
 from service.store.errors import StateConflictError, UnknownSweepError
 from workers.messages import Assignment, Failure, Order, Outcome, Return, WorkerDescription
@@ -55,6 +56,7 @@ class Turn:
         introduced: whether a worker described itself.
         lost: workers that are gone, and whether they had described themselves.
         orders: what to send, by worker.
+        ended_steps: sweep -> steps of its trials that ended.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Turn:
         self.introduced = False
         self.lost: dict[str, bool] = {}
         self.orders: dict[str, Order] = {}
+        self.ended_steps: Counter[str] = Counter()
         self.notes: list[Note] = []
 
     def reconcile(self) -> None:
@@ -115,6 +118,7 @@ class Turn:
             outcomes += answer.outcomes
             failures += answer.failures
             dropped += answer.dropped
+            self.ended_steps += ended_steps(self.peers[worker].sweeps, answer)
             self.peers[worker] = self.peers[worker].returned(answer)
         done = completion.complete(
             self._session,

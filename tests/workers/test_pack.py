@@ -133,6 +133,7 @@ def test_a_trainer_refills_from_its_buffer_and_drops_what_it_is_told() -> None:
     trials = assignments(CASE, 7)
     first = trainer.advance(Order(CASE.spec, tuple(trials), lanes=2, slice_s=0.0))
     assert len(first.held) == 7
+    assert first.steps == (CASE.spec.segment, CASE.spec.segment, 0, 0, 0, 0, 0)
     second = trainer.advance(Order(CASE.spec, cancel=((6, 1), (0, 1)), lanes=2, slice_s=1e9))
     assert sorted(second.dropped) == [(0, 1), (6, 1)]
     ended = [*second.outcomes]

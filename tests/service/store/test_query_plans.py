@@ -35,9 +35,9 @@ def test_no_statement_of_a_turn_goes_through_all_trials(sqlite: Engine) -> None:
         release.release_all(session, now=moment(), keep=set(pairs))
     failed = Failure(taken[6].trial, taken[6].attempt, "e", "t")
     complete(sessions, [outcome(taken[5])], [failed], dropped=pairs[7:8])
-    plans = []
+    plans, ran = [], seen.copy()  # what explains is seen too
     with sqlite.connect() as connection:
-        for statement, parameters in tuple(seen):  # explaining is seen as well
+        for statement, parameters in ran:
             if "trials" not in statement or isinstance(parameters, list):
                 continue
             explained = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
