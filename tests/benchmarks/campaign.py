@@ -88,7 +88,7 @@ class Campaign:
         steps = max(2, math.ceil(self.size.seconds * found["rate"] / lanes))
         row.arguments = {
             "system": row.name, "workload": row.group, "lanes": lanes, "steps": steps,
-            "device": self.device, "generator": found["generator"],
+            "device": self.device, "options": found["options"],
         }  # fmt: skip
 
     def _judge(self, row: Row, lanes: int) -> None:

@@ -30,7 +30,7 @@ class Probes:
             return self.answers[measure]
         if measure == "search":
             lanes = 1 if arguments["system"] == "plain loop" else 16
-            return {"lanes": lanes, "rate": 320.0, "curve": {}, "generator": None}
+            return {"lanes": lanes, "rate": 320.0, "curve": {}, "options": {}}
         return {"refused": None} if measure in ("law", "alike") else {"rate": 1.0}
 
 

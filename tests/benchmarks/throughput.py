@@ -9,12 +9,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
+from tests.benchmarks.baselines.contender import Contender
 from tests.benchmarks.baselines.workload import EVALUATE_EVERY, Workload, workloads
 from tests.benchmarks.launch import READY
 
 System = Literal["plain loop", "torch.func.vmap", "JAX vmap", "Seedbed engine"]
 SYSTEMS: tuple[System, ...] = ("plain loop", "torch.func.vmap", "JAX vmap", "Seedbed engine")
 GENERATORS = ("threefry2x32", "rbg")
+Options = dict[str, Any]
+#: (what to time, seconds of an evaluation of a lane, steps)
+Ready = tuple[Callable[[], object], Callable[[], float], int]
 #: the width at which JAX's two generators are compared
 _COMPARED_AT = 16
 _LONGEST = 50
@@ -49,16 +53,25 @@ def search(
         if width not in curve:
             curve[width] = _rate(system, work, width, lane_steps, device, generator)
     best = max(curve, key=lambda w: curve[w])
-    return {"lanes": best, "rate": curve[best], "curve": curve, "generator": generator}
+    options = (
+        {} if generator is None else {"generator": generator, "chunk": _steps(best, lane_steps)}
+    )
+    return {"lanes": best, "rate": curve[best], "curve": curve, "options": options}
 
 
 def _rate(
     system: System, work: Workload, lanes: int, lane_steps: int, device: str, generator: str | None
 ) -> float:
     """Lane-steps a second, the better of two short tries."""
-    steps = min(_LONGEST, max(2, lane_steps // lanes))
-    train = _ready(system, work, lanes, steps, device, generator, segment=steps)[0]
+    steps = _steps(lanes, lane_steps)
+    options = {} if generator is None else {"generator": generator, "chunk": steps}
+    train = _ready(system, work, lanes, steps, device, options, segment=steps)[0]
     return lanes * steps / min(_timed(train), _timed(train))
+
+
+def _steps(lanes: int, lane_steps: int) -> int:
+    """Steps of a short try."""
+    return min(_LONGEST, max(2, lane_steps // lanes))
 
 
 def measure(
@@ -67,7 +80,7 @@ def measure(
     lanes: int,
     steps: int,
     device: str = "cpu",
-    generator: str | None = None,
+    options: Options | None = None,
     *,
     wait: bool = False,
 ) -> dict[str, Any]:
@@ -79,13 +92,13 @@ def measure(
         lanes: R.
         steps: that are timed; the engine rounds up to whole segments.
         device: "cpu" or "cuda".
-        generator: JAX's.
+        options: what the search chose beside the width, of JAX.
         wait: says that it is ready on standard output and starts at the next line of input.
     """
     _settle(system)
     work = workloads()[workload]
     began = time.perf_counter()
-    train, evaluation, steps = _ready(system, work, lanes, steps, device, generator)
+    train, evaluation, steps = _ready(system, work, lanes, steps, device, options or {})
     start_s = time.perf_counter() - began
     if wait:
         sys.stdout.write(f"{READY}\n")
@@ -109,10 +122,10 @@ def _ready(
     lanes: int,
     steps: int,
     device: str,
-    generator: str | None,
+    options: Options,
     segment: int | None = None,
-) -> tuple[Callable[[], object], Callable[[], float], int]:
-    """(what to time, seconds of an evaluation of a lane, steps); warmed up and compiled."""
+) -> Ready:
+    """A system that is warmed up and compiled."""
     if system == "Seedbed engine":
         from tests.benchmarks.engine import Engine, evaluation_s
 
@@ -120,15 +133,33 @@ def _ready(
         engine = Engine(work, lanes, device, segment=segment)
         whole = math.ceil(steps / engine.segment) * engine.segment
         return partial(engine.train, whole), partial(evaluation_s, work, lanes, device), whole
-    options = {} if generator is None else {"generator": generator}
-    contender = _contender(system)(work, lanes, device, **options)
-    contender.train(steps if system == "JAX vmap" else 2)  # JAX compiles for a number of steps
+    if system == "JAX vmap":
+        return _jax(work, lanes, steps, device, options)
+    contender = _contender(system)(work, lanes, device)
+    contender.train(2)
+    return partial(contender.train, steps), _evaluation(contender), steps
 
-    def evaluation() -> float:
+
+def _jax(work: Workload, lanes: int, steps: int, device: str, options: Options) -> Ready:
+    """A scan is compiled for a number of steps, so many steps are several scans of the search's."""
+    contender = _contender("JAX vmap")(work, lanes, device, generator=options["generator"])
+    chunk = options["chunk"]
+    scans = max(1, round(steps / chunk))
+    contender.train(chunk)
+
+    def train() -> None:
+        for _ in range(scans):
+            contender.train(chunk)
+
+    return train, _evaluation(contender), scans * chunk
+
+
+def _evaluation(contender: Contender) -> Callable[[], float]:
+    def seconds() -> float:
         contender.evaluate()
-        return min(_timed(contender.evaluate) for _ in range(3)) / lanes
+        return min(_timed(contender.evaluate) for _ in range(3)) / contender.lanes
 
-    return partial(contender.train, steps), evaluation, steps
+    return seconds
 
 
 def _contender(system: System) -> Any:
