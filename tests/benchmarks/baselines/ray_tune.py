@@ -11,11 +11,9 @@ from ray import tune
 
 from tests.benchmarks.baselines.workload import Workload
 
-STEPS = 300
 
-
-def train(seed: int, work: Workload) -> float:
-    """A trial: the plain loop for 300 steps on one thread, and an evaluation."""
+def train(seed: int, work: Workload, steps: int) -> float:
+    """A trial: the plain loop on one thread, and an evaluation."""
     import torch  # noqa: PLC0415 - in the trial's own process, as a user's function has it
 
     from tests.benchmarks.baselines.plain_loop import PlainLoop  # noqa: PLC0415 - the same
@@ -23,8 +21,13 @@ def train(seed: int, work: Workload) -> float:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     network = PlainLoop(work, seed=seed)
-    network.train(STEPS)
+    network.train(steps)
     return float(network.evaluate()[0])
+
+
+def function(config: dict[str, Any]) -> None:
+    """The same trial as a function, in a process of its own."""
+    tune.report({"test_loss": train(**config)})
 
 
 class Reused(tune.Trainable):
@@ -41,18 +44,17 @@ class Reused(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """The whole trial is one step."""
-        found = train(self.chosen["seed"], self.chosen["work"])
-        return {"test_loss": found, "done": True}
+        return {"test_loss": train(**self.chosen), "done": True}
 
 
-def sweep(work: Workload, trials: int, *, reuse: bool) -> float:
+def sweep(work: Workload, trials: int, *, steps: int, reuse: bool) -> float:
     """Seconds that so many trials take on a Ray that is already up.
 
     Raises:
         RuntimeError: a trial failed.
     """
-    space = {"seed": tune.grid_search(list(range(trials))), "work": work}
-    trainable = tune.with_resources(Reused if reuse else _function, {"cpu": 1})
+    space = {"seed": tune.grid_search(list(range(trials))), "work": work, "steps": steps}
+    trainable = tune.with_resources(Reused if reuse else function, {"cpu": 1})
     with tempfile.TemporaryDirectory(prefix="seedbed-tune-") as folder:
         tuner = tune.Tuner(
             trainable,
@@ -73,10 +75,6 @@ def sweep(work: Workload, trials: int, *, reuse: bool) -> float:
             f"{len(results.errors)} of {trials} Tune trials failed: {results.errors}"
         )
     return seconds
-
-
-def _function(config: dict[str, Any]) -> None:
-    tune.report({"test_loss": train(config["seed"], config["work"])})
 
 
 def start(cores: int) -> None:

@@ -78,7 +78,7 @@ def neural_gpu(maps: int) -> Workload:
     shared = {
         "task": "binary_addition", "bits": 4, "start_bits": 4, "maps": maps, "width": 4,
         "layers": 2, "batch": 16, "optimiser": "adam", "clip": "norm", "gate_cutoff": 1.2,
-        "eval_examples": EVAL_EXAMPLES,
+        "eval_examples": EVAL_EXAMPLES, "beyond": (),
     }  # fmt: skip
     values = {
         "init_weight": 1.0, "learning_rate": 0.005, "momentum": 0.0, "adam_eps": 1e-4,
