@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from service.dispatch.peers import Peer, Workers
 from service.dispatch.turn import Rules, Turn
 from service.store import lease, release
-from workers.pool import Reply
+from workers.pool import Reply  # noqa: TC001 - a name that readers and mypy see alike
 
 __all__ = ["LEASE", "Dispatcher", "LeaseLostError", "Rules", "Workers", "await_lease", "now"]
 

@@ -49,8 +49,15 @@ def session_factory(engine: Engine) -> sessionmaker[Session]:
 
 
 def reading_factory(engine: Engine) -> sessionmaker[Session]:
-    """Sessions that only read, and never take a write lock."""
-    return sessionmaker(engine.execution_options(reads=True), expire_on_commit=False)
+    """Sessions that only read, never take a write lock, and see one moment throughout.
+
+    Counters that are read one after the other belong together: successes of the settled cohorts
+    over the trials of the same cohorts.
+    """
+    options: dict[str, Any] = {"reads": True}
+    if engine.dialect.name == "postgresql":
+        options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    return sessionmaker(engine.execution_options(**options), expire_on_commit=False)
 
 
 def upgrade(engine: Engine) -> None:
