@@ -95,6 +95,7 @@ def serve(configuration: Configuration) -> None:
             configuration=configuration,
             wake=dispatcher.wake,
             health=lambda: health(apart, dispatcher),
+            running_share=lambda sweep: dispatcher.telemetry(sweep).share,
         )
         ending.enter_context(listening(app, listener))
         url = url_of(configuration.host, listener.getsockname()[1])

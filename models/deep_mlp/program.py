@@ -71,8 +71,10 @@ class DeepMlp:
         generators = lanes.once("init")
         for layer, (fan_in, fan_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
             draws = [g.standard_normal((fan_in, fan_out), np.float32) for g in generators]
-            scale = self._std(lanes, fan_in).view(-1, 1, 1)
-            params[f"w{layer:02d}"] = torch.from_numpy(np.stack(draws)).to(self.device) * scale
+            std = self._std(lanes, fan_in).view(-1, 1, 1)
+            drawn = torch.from_numpy(np.stack(draws)).to(self.device)
+            # 0 x draw would keep the draw's sign, and the fingerprint with it
+            params[f"w{layer:02d}"] = torch.where(std > 0, drawn * std, 0.0)
             params[f"b{layer:02d}"] = torch.zeros(len(lanes), 1, fan_out, device=self.device)
         return params, {"level": torch.zeros(len(lanes), dtype=torch.int64, device=self.device)}
 

@@ -33,6 +33,7 @@ def create_app(
     wake: Callable[[], None],
     health: Callable[[], Health],
     free_bytes: Callable[[], int | None] | None = None,
+    running_share: Callable[[str], float | None] = lambda _: None,
 ) -> FastAPI:
     """The service's HTTP side.
 
@@ -41,6 +42,7 @@ def create_app(
         wake: called after a sweep was created or steered.
         health: what /readyz says.
         free_bytes: free disk; measured unless given.
+        running_share: how far a sweep's running trials are.
     """
     app = FastAPI(
         title="Seedbed",
@@ -51,7 +53,13 @@ def create_app(
         openapi_url=None,  # it is a route among the probes, as strict as the others
     )
     app.state.seedbed = State(
-        writing, reading, configuration, wake, health, free_bytes or free_bytes_of(configuration)
+        writing,
+        reading,
+        configuration,
+        wake,
+        health,
+        free_bytes or free_bytes_of(configuration),
+        running_share,
     )
     strict = [Depends(refuse_ignored)]
     for router in (sweeps.router, trials.router, reports.router, catalogue.router):

@@ -28,6 +28,8 @@ class State:
     Attributes:
         wake: tells the dispatcher that the queue may have changed.
         free_bytes: free disk where the store lies, or None where that is another machine.
+        running_share: of a sweep's running trials, how far through their budget they are on
+            average, 0 to 1; None where nobody knows.
     """
 
     writing: sessionmaker[Session]
@@ -36,6 +38,7 @@ class State:
     wake: Callable[[], None]
     health: Callable[[], Health]
     free_bytes: Callable[[], int | None]
+    running_share: Callable[[str], float | None]
 
 
 def free_bytes_of(configuration: Configuration) -> Callable[[], int | None]:

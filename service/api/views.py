@@ -24,7 +24,9 @@ def cure_of(view: SweepView) -> str | None:
     )
 
 
-def sweep_json(view: SweepView, progress: Progress, *, with_spec: bool = True) -> dict[str, Any]:
+def sweep_json(
+    view: SweepView, progress: Progress, share: float | None, *, with_spec: bool = True
+) -> dict[str, Any]:
     """A sweep."""
     base = f"/api/v1/sweeps/{view.id}"
     body: dict[str, Any] = {
@@ -40,7 +42,7 @@ def sweep_json(view: SweepView, progress: Progress, *, with_spec: bool = True) -
         "ended_at": moment(view.ended_at),
         "trials": view.trials,
         "classes": list(view.classes),
-        "progress": progress_json(progress),
+        "progress": progress_json(progress, share),
         "links": {
             "self": base,
             "progress": f"{base}/progress",
@@ -54,7 +56,7 @@ def sweep_json(view: SweepView, progress: Progress, *, with_spec: bool = True) -
     return body
 
 
-def progress_json(progress: Progress) -> dict[str, Any]:
+def progress_json(progress: Progress, share: float | None) -> dict[str, Any]:
     """Counters. What arrived is one number an arm: with `leave` even its kinds tell successes.
 
     End states and successes are of settled cohorts only; errored and cancelled are nobody's.
@@ -65,6 +67,7 @@ def progress_json(progress: Progress) -> dict[str, Any]:
         "trials": progress.trials,
         "ended": progress.ended,
         "running": progress.running,
+        "running_share": share,
         "cohorts": {"total": progress.cohorts, "settled": progress.settled_cohorts},
         "arms": [
             {
@@ -92,19 +95,22 @@ def progress_json(progress: Progress) -> dict[str, Any]:
             }
             for arm in progress.arms
         ],
-        "eta_s": eta_s(progress, datetime.now(UTC)),
+        "eta_s": eta_s(progress, share, datetime.now(UTC)),
     }
 
 
-def eta_s(progress: Progress, now: datetime) -> float | None:
-    """Seconds to the end at the mean pace so far; None before the first trial has ended.
+def eta_s(progress: Progress, share: float | None, now: datetime) -> float | None:
+    """Seconds to the end at the mean pace so far; None before anything is done.
 
-    Trials of one budget end together, so the estimate moves in steps of a pack.
+    Args:
+        share: how far through their budget running trials are; without it they count as not begun,
+            and the estimate moves in steps of a pack.
     """
-    if progress.state != "running" or progress.started_at is None or progress.ended == 0:
+    done = progress.ended + progress.running * (share or 0.0)
+    if progress.state != "running" or progress.started_at is None or done == 0:
         return None
     elapsed = (now - progress.started_at).total_seconds()
-    return round(elapsed / progress.ended * (progress.trials - progress.ended), 1)
+    return round(elapsed / done * (progress.trials - done), 1)
 
 
 def trial_json(view: TrialView, *, with_traceback: bool = False) -> dict[str, Any]:

@@ -72,10 +72,19 @@ def headline(name: str, progress: Mapping[str, Any]) -> str:
         f"{name}: {progress['state']}",
         f"{progress['ended']} of {progress['trials']} trials ended",
         f"{cohorts['settled']} of {cohorts['total']} cohorts settled",
+        *_running(progress),
     ]
     if progress.get("eta_s") is not None:
         parts.append(f"about {duration(progress['eta_s'])} left")
     return ", ".join(parts)
+
+
+def _running(progress: Mapping[str, Any]) -> list[str]:
+    """How far the running trials are, where that is known."""
+    share = progress.get("running_share")
+    if share is None or not progress["running"]:
+        return []
+    return [f"{progress['running']} running, {100 * share:.0f} % through on average"]
 
 
 def plain_line(progress: Mapping[str, Any]) -> str:
@@ -85,6 +94,7 @@ def plain_line(progress: Mapping[str, Any]) -> str:
     parts = [
         f"{progress['state']}: {gone} of {trials} trials ended ({100 * gone // max(1, trials)} %)",
         f"{cohorts['settled']} of {cohorts['total']} cohorts settled",
+        *_running(progress),
     ]
     first = next(iter(chosen(progress)), None)
     if first is not None and cohorts["settled"]:

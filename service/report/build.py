@@ -89,15 +89,10 @@ def _noted(
 
 def _plan(plan: Plan, now: Progress, *, complete: bool) -> dict[str, Any]:
     """How much of the plan the findings rest on, and why intervals may be missing."""
-    reason = None
-    if not complete:
-        reason = (
-            "intervals and p appear when the plan is complete: a fixed-n interval at a moment "
-            "chosen by looking is not valid"
-            if now.state != "cancelled"
-            else "the sweep was cancelled before its plan was met: a fixed-n interval at a "
-            "moment chosen by looking is not valid"
-        )
+    reason = (
+        "intervals and p need the whole plan: a fixed-n interval at a moment chosen by looking is "
+        "not valid"
+    )
     return {
         "seeds": plan.seeds,
         "cells": len(plan.cells),
@@ -106,7 +101,7 @@ def _plan(plan: Plan, now: Progress, *, complete: bool) -> dict[str, Any]:
         "settled_cohorts": now.settled_cohorts,
         "settled_seeds": min(plan.seeds, now.settled_cohorts * plan.cohort),
         "complete": complete,
-        "no_intervals": reason,
+        "no_intervals": None if complete else reason,
     }
 
 

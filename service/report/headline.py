@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from service.report.claim import claim
 from service.report.harmless import in_markdown
 from service.words import p, percent, points, rule
 
@@ -46,16 +47,4 @@ def _difference(k: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
         f"{points(k['difference'])} points, 95 % interval [{points(low)}, {points(high)}], "
         f"exact McNemar {test} ({k['sided']}-sided)."
     )
-    return [found, _claim(k)]
-
-
-def _claim(k: Mapping[str, Any]) -> str:
-    if k["bounds_allow_other_sign"]:
-        return "**No claim**: the outcomes that are missing could turn the sign of the difference."
-    low, high = k["interval"]
-    arm = in_markdown(k["arm"])
-    if low > 0:
-        return f"The interval lies above zero: {arm} succeeds more often."
-    if high < 0:
-        return f"The interval lies below zero: {arm} succeeds less often."
-    return "The interval holds zero: no difference is shown."
+    return [found, claim(k, arm)]

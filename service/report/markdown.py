@@ -41,7 +41,12 @@ def _notes(report: Report) -> str:
     notes = [
         (
             "Only the primary contrast is confirmatory; everything else is exploratory and "
-            "unadjusted. Diverged trials are failures."
+            "unadjusted. A trial that diverged "
+            + (
+                "is a failure."
+                if f["criteria"][0]["at"] == "end"
+                else "is judged by its evaluations before that."
+            )
         ),
         (
             "Intervals: Wilson's of a rate, Newcombe's of a paired difference (method 10); p: "

@@ -34,7 +34,7 @@ def test_markdown_says_first_what_was_found_and_how_sure_it_is(sqlite: Engine) -
     assert "**noisy** 12 of 12 = 100.0 %" in head
     assert "difference +83.3 points" in head
     assert "exact McNemar p = 0.0020 (two-sided)" in head
-    assert "The interval lies above zero: noisy succeeds more often." in head
+    assert "noisy succeeds more often: interval and test agree." in head
     assert "test_accuracy >= 0.9 (primary)" in text
     assert "test_accuracy >= 0.5 (exploratory)" in text
     assert found.findings_hash in text
