@@ -7,7 +7,7 @@ import pytest
 
 from models import catalog
 from models.experiment import Experiment
-from workers import numerics, trainer
+from workers import numerics
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "digits_cnn"
 
@@ -15,7 +15,7 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "digits_cnn"
 def install(monkeypatch: pytest.MonkeyPatch, *experiments: Experiment) -> None:
     """Adds experiments to the catalogue, as their packages' entry points would."""
     found = {**catalog.experiments(), **{e.name: e for e in experiments}}
-    for module in (catalog, numerics, trainer):
+    for module in (catalog, numerics):
         monkeypatch.setattr(module, "experiments", lambda: found)
 
 

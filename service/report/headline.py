@@ -47,4 +47,4 @@ def _difference(k: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
         f"{points(k['difference'])} points, 95 % interval [{points(low)}, {points(high)}], "
         f"exact McNemar {test} ({k['sided']}-sided)."
     )
-    return [found, claim(k, arm)]
+    return [found, claim(k, arm).replace("No claim", "**No claim**", 1)]

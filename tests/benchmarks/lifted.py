@@ -127,7 +127,7 @@ def _spec(subject: Subject, **changes: Any) -> PackSpec:
 
 def _check_law(subject: Subject) -> None:
     spec = _spec(subject, steps=10, evaluate_every=2)
-    case = Case(subject.experiment.name, spec, VALUES | subject.own, {})
+    case = Case(subject.experiment.name, spec, "test_loss", VALUES | subject.own, ())
     trials = assignments(case, 7)
     together, alone = run(spec, trials, 7), run(spec, trials[3:4], 1)
     if not same(alone[3], together[3]):
@@ -140,7 +140,7 @@ def _check_law(subject: Subject) -> None:
 def _engine(subject: Subject, lanes: int) -> Callable[[float], float]:
     """Trains a full pack for so many seconds; lane-steps per second."""
     pack = Pack(_spec(subject), CPU)
-    case = Case("bench", pack.spec, VALUES | subject.own, {})
+    case = Case("bench", pack.spec, "test_loss", VALUES | subject.own, ())
     trials = [replace(a, values=case.values) for a in assignments(case, lanes)]
     assert not pack.admit(trials)
 
