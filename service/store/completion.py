@@ -130,7 +130,7 @@ def _write_outcomes(
         results,
         ("trial", "metric", "final", "best", "best_step"),
         [
-            (o.trial, name, m.final, m.best, m.best_step)
+            (o.trial, name, _unsigned(m.final), _unsigned(m.best), m.best_step)
             for o in mine
             for name, m in o.metrics.items()
         ],
@@ -145,6 +145,11 @@ def _write_outcomes(
     )
     wins = [(*moved[o.trial, o.attempt], criterion) for o, criterion, won in verdicts if won]
     count_successes(session, sweep, wins)
+
+
+def _unsigned(value: float | None) -> float | None:
+    """0.0 for -0.0: SQLite keeps no sign of zero, and findings are the same on every database."""
+    return None if value is None else value + 0.0
 
 
 def succeeded(outcome: Outcome, rule: Criterion) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from service.plan import Criterion
@@ -66,24 +66,12 @@ def progress(session: Session, sweep: str) -> Progress:
     Raises:
         UnknownSweepError: there is no such sweep.
     """
-    row = session.execute(
-        select(
-            sweeps.c.state,
-            sweeps.c.reason,
-            sweeps.c.trials,
-            sweeps.c.seeds,
-            sweeps.c.cohort,
-            sweeps.c.settled_cohorts,
-            sweeps.c.started_at,
-            sweeps.c.ended_at,
-        ).where(sweeps.c.id == sweep)
-    ).one_or_none()
+    here = {"of": sweep}
+    row = session.execute(_SWEEP, here).one_or_none()
     if row is None:
         raise UnknownSweepError(sweep)
     rules = criteria_of(session, sweep)
-    query = select(arm_successes).where(arm_successes.c.sweep == sweep)
-    won = {(r.arm, r.criterion): r.settled for r in session.execute(query)}
-    query_arms = select(arms).where(arms.c.sweep == sweep).order_by(arms.c.index)
+    won = {(r.arm, r.criterion): r.settled for r in session.execute(_WON, here)}
     found = tuple(
         ArmProgress(
             name=r["name"],
@@ -93,7 +81,7 @@ def progress(session: Session, sweep: str) -> Progress:
             settled={s: r[f"settled_{s}"] for s in END_STATES},
             successes=tuple(won[r["index"], c.index] for c in rules),
         )
-        for r in session.execute(query_arms).mappings()
+        for r in session.execute(_ARMS, here).mappings()
     )
     return Progress(
         state=row.state,
@@ -108,14 +96,33 @@ def progress(session: Session, sweep: str) -> Progress:
     )
 
 
+# written once: building them anew took longer than all the rest of a request for progress
+_SWEEP = select(
+    sweeps.c.state,
+    sweeps.c.reason,
+    sweeps.c.trials,
+    sweeps.c.seeds,
+    sweeps.c.cohort,
+    sweeps.c.settled_cohorts,
+    sweeps.c.started_at,
+    sweeps.c.ended_at,
+).where(sweeps.c.id == bindparam("of"))
+_WON = select(arm_successes).where(arm_successes.c.sweep == bindparam("of"))
+_ARMS = (
+    select(*(c for c in arms.c if c.name != "overrides"))
+    .where(arms.c.sweep == bindparam("of"))
+    .order_by(arms.c.index)
+)
+_CRITERIA = select(criteria).where(criteria.c.sweep == bindparam("of")).order_by(criteria.c.index)
+
+
 def criteria_of(session: Session, sweep: str) -> tuple[Criterion, ...]:
     """A sweep's criteria, in order."""
-    query = select(criteria).where(criteria.c.sweep == sweep).order_by(criteria.c.index)
     return tuple(
         Criterion(
             r["index"], r["metric"], r["comparison"], r["threshold"], r["at"], bool(r["primary"])
         )
-        for r in session.execute(query).mappings()
+        for r in session.execute(_CRITERIA, {"of": sweep}).mappings()
     )
 
 

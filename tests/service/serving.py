@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from service.api.app import Health, create_app
 from service.configuration import Configuration
+from service.embedded import bind
 from service.store import claims, classes, completion
 from service.store.engine import reading_factory, session_factory
 from tests.service.samples import NUMERICS, moment, outcome
@@ -69,7 +70,7 @@ def serving(engine: Engine, folder: Path) -> Iterator[Served]:
         health=lambda: Health(store=True, dispatcher=True, workers=1),
     )
     started = threading.Event()
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = bind("127.0.0.1", 0)
     server = _Announced(uvicorn.Config(app, log_config=None), started)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()

@@ -27,9 +27,6 @@ def main(url: str, folder: str, lanes: str, workers: str, profile: str = "") -> 
     """Serves until standard input ends."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     install()
-    import os
-
-    sys.setswitchinterval(float(os.environ.get("SWITCH", "0.005")))
     engine = open_engine(url)
     upgrade(engine)
     sessions = session_factory(engine)

@@ -1,4 +1,4 @@
-"""Stand-ins for the pool's workers: an order is answered at once, with an outcome for each trial."""
+"""Stand-ins for the pool's workers: an order is answered at once, one outcome a trial."""
 
 import hashlib
 import json

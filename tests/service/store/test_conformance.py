@@ -12,7 +12,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.store import claims, classes, completion, evidence, lease, release, sweeps, trials
-from service.store.engine import session_factory
+from service.store.engine import reading_factory, session_factory
 from service.store.errors import (
     IdempotencyConflictError,
     StateConflictError,
@@ -399,6 +399,26 @@ def test_whatever_happens_n_trials_end_once(sessions: Sessions, dice: int) -> No
     assert now.ended == now.trials == 32
     assert now.state == ("cancelled" if dice == 2 else "finished")
     check_counters(sessions, sweep)
+
+
+def test_a_reader_sees_one_moment(engine: Engine) -> None:
+    """Successes and the trials that they are of are read one after the other."""
+    sessions, sweep = session_factory(engine), create(session_factory(engine))
+    taken = claim(sessions, sweep, 8)
+    with reading_factory(engine)() as reader:
+        before = progress(reader, sweep)
+        complete(sessions, [outcome(t) for t in taken])
+        assert progress(reader, sweep) == before
+    with reading_factory(engine)() as reader:
+        assert progress(reader, sweep).settled_cohorts == 1
+
+
+def test_a_lease_is_disputed_only_by_another_holder(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        assert lease.undisputed(session, "d", "one")
+        assert lease.acquire(session, "d", "one", 10, moment(0))
+        assert lease.undisputed(session, "d", "one")
+        assert not lease.undisputed(session, "d", "two")
 
 
 def test_a_lease_has_one_holder_until_it_runs_out(sessions: Sessions) -> None:

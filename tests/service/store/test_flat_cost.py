@@ -1,4 +1,7 @@
-"""Progress costs the same for 100 trials and for 14,580; a sweep is written without its trials."""
+"""What is asked again and again costs the same for a thousand trials and for a million.
+
+Both sides of a ratio are measured in turn, many times, so that another program's noise meets both.
+"""
 
 import time
 from collections.abc import Callable
@@ -9,6 +12,7 @@ from sqlalchemy import Engine, event
 from service.store import sweeps
 from service.store.engine import reading_factory, session_factory
 from service.store.progress import progress
+from tests.benchmarks.stub.history import finish
 from tests.service.samples import moment, outcome, plan
 from tests.service.store.test_conformance import claim, complete, create
 
@@ -58,6 +62,47 @@ def test_progress_of_14580_finished_trials_costs_as_much_as_of_100(sqlite: Engin
     assert all("trials" not in s.partition("FROM")[2] for s in statements)
     assert len(statements) <= 5
     assert timed(look(large)) < 2.0 * timed(look(small)) + 0.002
+
+
+def ratio(one: Callable[[], object], other: Callable[[], object], repeats: int = 60) -> float:
+    """Median seconds of one over those of the other, taken in turn."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(repeats):
+        for work, found in zip((one, other), times, strict=True):
+            began = time.perf_counter()
+            work()
+            found.append(time.perf_counter() - began)
+    return median(times[0]) / median(times[1])
+
+
+def test_progress_of_a_million_trials_costs_as_much_as_of_a_thousand(sqlite: Engine) -> None:
+    """All but the last cohorts have ended, 16 of the rest are claimed, in rows that are there."""
+    sessions, reading = session_factory(sqlite), reading_factory(sqlite)
+    small = create(sessions, grid={}, seeds=500, cohort=50)
+    large = create(sessions, grid={}, seeds=500_000, cohort=50)
+    assert finish(sqlite, small, 10**9) == 1000
+    assert finish(sqlite, large, 9_980) == 998_000
+    taken = claim(sessions, large, 16)
+    with reading() as session:
+        now = progress(session, large)
+        assert (now.trials, now.ended, now.running) == (1_000_000, 998_000, 16)
+
+    def look(sweep: str) -> Callable[[], object]:
+        def work() -> object:
+            with reading() as session:
+                return progress(session, sweep)
+
+        return work
+
+    assert ratio(look(large), look(small), 300) <= 1.5
+    complete(sessions, [outcome(t) for t in taken])
+    fresh = create(sessions, grid={}, seeds=500_000, cohort=50)
+
+    def train(sweep: str) -> Callable[[], object]:
+        return lambda: complete(sessions, [outcome(t) for t in claim(sessions, sweep, 16)])
+
+    train(fresh)()
+    assert ratio(train(large), train(fresh)) <= 2.0
 
 
 def test_a_sweep_of_ten_million_trials_is_written_as_fast_as_one_of_hundred(
