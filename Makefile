@@ -47,8 +47,9 @@ fix: $(STAMP) ## let ruff mend what it can
 serve: $(STAMP) ## start the embedded service on this machine
 	@$(BIN)/seedbed serve $(ARGS)
 
-bench: $(STAMP) ## measure the engine against a plain loop on this machine; writes docs/bench.md
-	@$(BIN)/python -m tests.benchmarks.run $(ARGS)
+bench: $(STAMP) ## measure the engine and its baselines on this machine; writes docs/bench.md (ARGS=--quick)
+	@$(PIP) --constraint constraints.txt --editable '.[dev,bench]'
+	@$(BIN)/seedbed bench $(ARGS)
 
 up: ## the service with PostgreSQL under docker compose, on this machine only
 	@test -f .env || { umask 077; echo "POSTGRES_PASSWORD=$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(24))')" > .env; }

@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from models.experiment import Experiment
+from models.experiment import Experiment, LiftedExperiment
 
 if TYPE_CHECKING:
     from models.program import ProgramClass
@@ -54,11 +54,14 @@ def experiment(name: str) -> Experiment:
 
 
 def program(experiment: Experiment) -> "ProgramClass":
-    """The program of an experiment; this is where torch is imported.
+    """The program of an experiment, lifted where it is one; this is where torch is imported.
 
     Raises:
         ImportError, AttributeError: its "module:Class" does not exist.
     """
     module, _, name = experiment.program.partition(":")
-    found: ProgramClass = getattr(import_module(module), name)
+    named = getattr(import_module(module), name)
+    if isinstance(experiment, LiftedExperiment):
+        named = import_module("models.lifting.program").lift(named, experiment)
+    found: ProgramClass = named
     return found

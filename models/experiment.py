@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Placement = Literal["shared", "per-lane"]
 Tier = Literal["cheap", "expensive"]
 
+#: lanes a tile of a lifted experiment, unless its description says otherwise
+LIFTED_TILE = 8
+
 
 class Settings(BaseModel):
     """Hyper-parameters of one experiment; every field is made by `shared` or `per_lane`.
@@ -113,3 +116,26 @@ class Experiment:
         resolved = self.resolve(values).model_dump(mode="json")
         text = json.dumps([self.name, resolved], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class LiftedExperiment(Experiment):
+    """An experiment written for one network; `program` names a `models.lifting.network.Network`.
+
+    The catalogue lifts it over the lanes of a tile. The kernels that a lifted network calls are
+    not width-invariant (a vmapped convolution differs in bits at 1, 2 and 8 lanes), so it always
+    has a tile; part of the numerics class, never tuned for speed once results exist.
+
+    Raises:
+        ValueError: the tile is None or not positive.
+    """
+
+    tile: int | None = LIFTED_TILE
+
+    def __post_init__(self) -> None:
+        if self.tile is None or self.tile < 1:
+            raise ValueError(
+                f"lifted experiment {self.name!r} has tile {self.tile}; its kernels give other "
+                "bits at other widths, so it runs in tiles of a fixed number of lanes; leave "
+                f"tile out ({LIFTED_TILE}) or give a positive number"
+            )

@@ -7,14 +7,14 @@ alone, in any pack and beside any neighbours.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from models.experiment import Settings, Tier
-from models.streams import Purpose, TrialKey, numpy_generator, torch_generator
+from models.streams import Purpose, TrialKey, counter_key, numpy_generator, torch_generator
 from models.updates.chain import Transformation
 
 #: named tensors, each with the lane axis first
@@ -54,8 +54,17 @@ class Lanes:
             for k, start in zip(self.keys, self.starts, strict=True)
         ]
 
+    def counter_keys(self, purpose: Purpose) -> np.ndarray:
+        """(R, 4) uint32 keys of this segment's counter-based streams (noise, dropout)."""
+        return np.stack(
+            [
+                counter_key(k, purpose, start // self.segment)
+                for k, start in zip(self.keys, self.starts, strict=True)
+            ]
+        )
+
     def torch_generators(self, purpose: Purpose) -> list[torch.Generator]:
-        """R fresh torch generators of this segment's streams (noise, dropout)."""
+        """R fresh torch generators of this segment's streams (of lifted experiments)."""
         return [
             torch_generator(k, purpose, start // self.segment)
             for k, start in zip(self.keys, self.starts, strict=True)
@@ -107,6 +116,18 @@ class Program(Protocol[B]):
 
     def evaluate(self, params: Leaves, lanes: Lanes, tier: Tier) -> dict[str, Tensor]:
         """Metric name -> (R,) of one tier, on draws that belong to the trial, not the step."""
+        ...
+
+
+@runtime_checkable
+class Differentiated(Protocol):
+    """A program that writes its own backward pass, where that is faster than autograd's."""
+
+    def gradients(self, params: Leaves, batches: Any, step: int) -> tuple[Tensor, Tensor, Leaves]:
+        """Loss (R,), statistics (R, K), and the loss's gradient by each parameter.
+
+        The gradients are contiguous and the caller's to change, until the next call.
+        """
         ...
 
 

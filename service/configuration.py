@@ -9,7 +9,9 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+DEVICES = ("cpu", "cuda")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+IN_MEMORY = ("sqlite:///", "sqlite:///:memory:")
 PREFIX = "SEEDBED_"
 #: variables that the client reads, not the service
 OTHERS = frozenset({"SEEDBED_URL"})
@@ -42,9 +44,10 @@ class Configuration(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535, description="port to bind; 0 takes a free one")] = (
         8321
     )
-    workers: Annotated[int, Field(ge=1, le=1024, description="Ray workers; one a core")] = Field(
-        default_factory=lambda: os.cpu_count() or 1
-    )
+    device: Annotated[str, Field(description="where trials train: cpu, or cuda for GPUs")] = "cpu"
+    workers: Annotated[
+        int, Field(ge=1, le=1024, description="Ray workers; one a core, or one a GPU")
+    ] = Field(default_factory=lambda: os.cpu_count() or 1)
     pack_lanes: Annotated[int, Field(ge=1, le=65536, description="most lanes of a pack")] = 64
     slice_s: Annotated[
         float,
@@ -78,6 +81,11 @@ class Configuration(BaseSettings):
                 f"loopback only ({', '.join(LOOPBACK)}); unset SEEDBED_HOST, and reach it from "
                 "elsewhere through an SSH tunnel"
             )
+        if self.device not in DEVICES:
+            raise ValueError(
+                f"device {self.device!r} is unknown; trials train on {' or '.join(DEVICES)}; use "
+                "cpu, or cuda for every GPU that CUDA_VISIBLE_DEVICES leaves visible"
+            )
         if self.redis_url is not None:
             raise ValueError(
                 "SEEDBED_REDIS_URL is set, but the Redis bus is not built yet; unset it: one "
@@ -92,7 +100,18 @@ class Configuration(BaseSettings):
                 f"SEEDBED_DATABASE_URL is of scheme {scheme!r}; the store runs on SQLite and "
                 "PostgreSQL; use sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
             )
+        elif self.database_url in IN_MEMORY or self.database_url.startswith("sqlite:///file:"):
+            raise ValueError(
+                f"SEEDBED_DATABASE_URL is {self.database_url!r}; the store is a file, which "
+                "outlives the service; use sqlite:///PATH, or leave it out for one in the state "
+                "folder"
+            )
         return self
+
+    @property
+    def asked_workers(self) -> int | None:
+        """The number of workers if it was given, None if it is the default."""
+        return self.workers if "workers" in self.model_fields_set else None
 
 
 def refuse_unknown(environment: Mapping[str, str]) -> None:

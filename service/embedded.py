@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 
 import structlog
@@ -22,6 +21,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from service.api.app import Health, create_app
 from service.configuration import Configuration
 from service.dispatch.loop import LEASE, Dispatcher, LeaseLostError, Rules, await_lease
+from service.folder import prepare, store_file
+from service.gpus import seen_by_ray, workers_on
 from service.store import lease
 from service.store.engine import (
     open_engine,
@@ -55,12 +56,14 @@ def serve(configuration: Configuration) -> None:
 
     Raises:
         StoreOwnedError: another service runs on the same SQLite file.
+        OpenFolderError: the state folder is open to others.
         PortTakenError: the port is in use.
+        TooFewGpusError: there is no GPU for each worker.
     """
     logs()
     stop = threading.Event()
     listener = bind(configuration.host, configuration.port)
-    prepare_folder(configuration.state_folder)
+    prepare(configuration)
     with (
         ownership(configuration.database_url),
         handlers(stop),
@@ -76,7 +79,7 @@ def serve(configuration: Configuration) -> None:
         if apart.dialect.name == "sqlite":  # its lock proves that no other dispatcher lives
             with sessions.begin() as session:
                 lease.clear(session, LEASE)
-        pool = Pool(configuration.workers)
+        pool = pool_of(configuration)
         ending.callback(pool.stop)
         rules = Rules(
             configuration.pack_lanes,
@@ -92,11 +95,15 @@ def serve(configuration: Configuration) -> None:
             configuration=configuration,
             wake=dispatcher.wake,
             health=lambda: health(apart, dispatcher),
+            running_share=lambda sweep: dispatcher.telemetry(sweep).share,
         )
         ending.enter_context(listening(app, listener))
-        port = listener.getsockname()[1]
-        say(f"Seedbed listens on http://{configuration.host}:{port} (dashboard, /docs, /api/v1)")
+        url = url_of(configuration.host, listener.getsockname()[1])
+        say(f"Seedbed listens on {url} (dashboard, /docs, /api/v1)")
         pool.start()
+        if configuration.device == "cuda":
+            pool.size = workers_on(seen_by_ray(), configuration.asked_workers)
+        say(f"{pool.size} workers start on {configuration.device}; Ctrl-C stops, nothing is lost")
         catch(stop)  # again: Ray has put its own in place
         lead(dispatcher, sessions, holder, stop)
 
@@ -109,7 +116,6 @@ def lead(
 ) -> None:
     """Dispatches while this process has the lease, and waits for it otherwise."""
     while await_lease(sessions, holder, stop, say):
-        say("workers start; Ctrl-C stops, nothing is lost")
         try:
             dispatcher.run(stop)
         except LeaseLostError as error:
@@ -134,6 +140,22 @@ def listening(app: FastAPI, listener: socket.socket) -> Iterator[None]:
         except KeyboardInterrupt:
             server.force_exit = True
             raise
+
+
+def pool_of(configuration: Configuration) -> Pool:
+    """The workers; each sees one GPU, its own, as cuda:0.
+
+    Ray takes 127.0.0.1 for this machine's outward address, and then listens on all of them, unless
+    it is told before its import that it forms no cluster, whatever the system.
+    """
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    device = "cuda:0" if configuration.device == "cuda" else "cpu"
+    return Pool(configuration.workers, device)
+
+
+def url_of(host: str, port: int) -> str:
+    """Where to look: an IPv6 address stands in brackets."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -161,18 +183,10 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def prepare_folder(folder: Path) -> None:
-    """Makes the state folder, for its owner only."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
-
-
 def ownership(database_url: str) -> contextlib.AbstractContextManager[object]:
     """Holds the lock of a SQLite file; for PostgreSQL the dispatcher's lease is enough."""
-    prefix = "sqlite:///"
-    if not database_url.startswith(prefix):
-        return contextlib.nullcontext()
-    return own(Path(database_url.removeprefix(prefix)))
+    file = store_file(database_url)
+    return contextlib.nullcontext() if file is None else own(file)
 
 
 @contextlib.contextmanager

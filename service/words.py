@@ -35,11 +35,6 @@ def duration(seconds: float) -> str:
     return f"{seconds / _DAY_S:.1f} days"
 
 
-def ended(arm: Mapping[str, Any]) -> int:
-    """Terminal trials of an arm, whatever their end state."""
-    return sum(arm["ended"].values())
-
-
 def percent(share: float | None) -> str:
     """`92.0 %`, or a dash where there is none."""
     return "-" if share is None else f"{100 * share:.1f} %"

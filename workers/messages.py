@@ -1,7 +1,7 @@
 """The plain messages between dispatcher and workers; they import no tensor library and no Ray."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 #: how a trial ended; success is never a state, it is derived from the outcome
@@ -134,14 +134,12 @@ class Return:
 
 @dataclass(frozen=True)
 class WorkerDescription:
-    """What a worker is: the numerics class of what it trains, and the data that it has.
+    """What a worker is.
 
     Attributes:
         numerics: code, torch, numpy, device, capability, threads, dtype, mode; all strings.
-        data: data set name -> SHA-256 that the worker computed.
         node: host name and process id, for the run log.
     """
 
     numerics: Mapping[str, str]
-    data: Mapping[str, str] = field(default_factory=dict)
     node: str = ""

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import socket
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from models.catalog import experiments
+from models.kernels import compiler
 from workers import MKL_MODE
 
 _ENGINE = ("__init__.py", "pack.py", "lane.py", "numerics.py")
@@ -31,19 +31,43 @@ def settle() -> None:
 def code_version() -> str:
     """SHA-256 (16 hex digits) of the source that can move results.
 
-    That is models/, the pack engine, and the package of every installed experiment's program.
+    That is models/, the pack engine, and for every installed experiment the whole top-level package
+    (or the single module) of its program and of its settings; not what those import from elsewhere.
     """
-    roots = {Path(str(import_module("models").__file__)).parent}
+    roots = {_source("models.catalog")}
     for experiment in experiments().values():
-        spec = find_spec(experiment.program.partition(":")[0].rpartition(".")[0] or "models")
-        if spec is not None and spec.origin is not None:
-            roots.add(Path(spec.origin).parent)
-    files = {f"{r.name}/{p.relative_to(r)}": p for r in roots for p in r.rglob("*.py")}
-    files |= {f"workers/{name}": Path(__file__).parent / name for name in _ENGINE}
+        roots |= {_source(experiment.program.partition(":")[0])}
+        roots |= {_source(experiment.settings.__module__)}
+    files = {f"workers/{name}": Path(__file__).parent / name for name in _ENGINE}
+    for name, root in roots:
+        found = [root] if root.is_file() else root.rglob("*.py")
+        files |= {f"{name}/{path.relative_to(root.parent)}": path for path in found}
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(f"{name}\n".encode() + files[name].read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _source(module: str) -> tuple[str, Path]:
+    """Name and path of the outermost package or module that has a file, from the left.
+
+    Raises:
+        ModuleNotFoundError: there is none; the experiment's description names what is not here.
+    """
+    parts = module.split(".")
+    for length in range(1, len(parts) + 1):  # a namespace package has no file of its own
+        name = ".".join(parts[:length])
+        spec = find_spec(name)
+        if spec is None:
+            break
+        if spec.origin is not None:
+            path = Path(spec.origin)
+            return name, path.parent if path.name == "__init__.py" else path
+    raise ModuleNotFoundError(
+        f"no source of module {module!r} was found; results are pinned to the source that made "
+        "them; install the package that declares the experiment, or mend its description",
+        name=module,
+    )
 
 
 def numerics(device: torch.device) -> dict[str, str]:
@@ -55,6 +79,7 @@ def numerics(device: torch.device) -> dict[str, str]:
         "numpy": np.__version__,
         "device": name,
         "capability": torch.backends.cpu.get_cpu_capability(),
+        "kernels": compiler.description() if device.type == "cpu" else "torch",
         "mkl": MKL_MODE,
         "threads": str(torch.get_num_threads()),
         "dtype": "float32",

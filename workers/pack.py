@@ -17,8 +17,9 @@ from torch import Tensor
 
 from models import catalog
 from models.experiment import Experiment, Tier
-from models.program import Lanes, Leaves, Program
-from models.updates.chain import Step
+from models.kernels.leaves import LeafList, add_scaled
+from models.program import Differentiated, Lanes, Leaves, Program
+from models.updates.chain import Step, Updates
 from models.updates.norm import global_norm
 from workers.lane import Lane, stack, unstack
 from workers.messages import Assignment, EndState, Failure, Leave, Outcome, PackSpec
@@ -73,6 +74,7 @@ class Pack:
         self.metrics = self.experiment.metrics(settings)
         program = catalog.program(self.experiment)
         self.program: Program[Any] = program(settings, spec.segment, device)
+        self._differentiated = self.program if isinstance(self.program, Differentiated) else None
         self.lanes: list[Lane] = []
 
     def admit(self, assignments: Sequence[Assignment]) -> list[Failure]:
@@ -169,7 +171,7 @@ class Pack:
         """Trains a group for one segment; changes nothing of the lanes that it was given."""
         full = self._filled(lanes)
         view = self._view([lane.assignment for lane in full], [lane.step for lane in full])
-        params = {k: v.requires_grad_() for k, v in stack([lane.params for lane in full]).items()}
+        params = stack([lane.params for lane in full])
         optimiser = stack([lane.optimiser for lane in full])
         finite, stats = self._steps(view, level, params, optimiser)
         with torch.no_grad():
@@ -193,28 +195,43 @@ class Pack:
         self, view: Lanes, level: int, params: Leaves, optimiser: Leaves
     ) -> tuple[Tensor, Tensor]:
         """The steps of one segment, in place; (finite (R,), mean statistics (R, K))."""
-        update = self.program.update
         batches = self.program.batches(view, level)
-        prepared = update.prepare(view)
-        names, leaves = list(params), list(params.values())
+        rule = self.program.update.begin(view, optimiser)
+        listed = LeafList(params)
+        ones = torch.ones(len(view), device=self.device)
         finite = torch.ones(len(view), dtype=torch.bool, device=self.device)
         total: Tensor | float = 0.0
         for index in range(self.spec.segment):
-            loss, stats = self.program.loss(params, batches, index)
-            # the sum only joins the graphs: each lane's loss has derivative 1 in its own lane
-            grads = dict(zip(names, torch.autograd.grad(loss.sum(), leaves), strict=True))
+            loss, stats, gradients = self._gradients(params, batches, index)
             with torch.no_grad():
-                norm = global_norm(grads)
+                norm = global_norm(gradients)
                 finite &= torch.isfinite(loss) & torch.isfinite(norm)
-                step = Step(index, norm)
-                updates, new = update.update(grads, optimiser, params, prepared, step)
-                for name, leaf in params.items():
-                    leaf.add_(updates[name])
-                optimiser.update(new)
-                total = total + stats.detach()
-        for leaf in leaves:  # a parameter that was ever non-finite is so still: updates only add
+                updates = rule(Updates(gradients, ones), Step(index, norm))
+                add_scaled(listed, updates.leaves, updates.gain)
+                total = total + stats
+        for leaf in listed.tensors:  # a parameter once non-finite is so still: updates only add
             finite &= torch.isfinite(leaf.detach()).flatten(1).all(1)
         return finite, torch.as_tensor(total) / self.spec.segment
+
+    def _gradients(
+        self, params: Leaves, batches: Any, index: int
+    ) -> tuple[Tensor, Tensor, LeafList]:
+        """Loss (R,), statistics (R, K) and gradients of one step."""
+        if self._differentiated is not None:
+            with torch.no_grad():
+                loss, stats, found = self._differentiated.gradients(params, batches, index)
+            return loss, stats, LeafList(found)
+        leaves = {name: leaf.requires_grad_() for name, leaf in params.items()}
+        loss, stats = self.program.loss(leaves, batches, index)
+        # the sum only joins the graphs: each lane's loss has derivative 1 in its own lane
+        raw = torch.autograd.grad(loss.sum(), list(leaves.values()))
+        found = {n: g.contiguous() for n, g in zip(leaves, raw, strict=True)}
+        taken: set[int] = set()
+        for name, gradient in found.items():  # autograd may hand out one tensor twice
+            if gradient.data_ptr() in taken:
+                found[name] = gradient.clone()
+            taken.add(gradient.data_ptr())
+        return loss.detach(), stats.detach(), LeafList(found)
 
     def _boundary(self, trained: Trained, staying: list[Lane], ended: Ended) -> None:
         """Evaluates what is due and parts those that end from those that stay."""

@@ -6,7 +6,6 @@ from collections import deque
 
 import torch
 
-from models.catalog import experiments
 from workers import numerics
 from workers.messages import Assignment, Failure, Order, Outcome, Return, WorkerDescription
 from workers.pack import Pack, failed
@@ -30,12 +29,9 @@ class Trainer:
         self._buffer: deque[Assignment] = deque()
 
     def describe(self) -> WorkerDescription:
-        """The numerics class of this worker and the built-in data that it has."""
+        """The numerics class of this worker."""
         numerics.settle()
-        data: dict[str, str] = {}
-        for experiment in experiments().values():
-            data |= experiment.data(experiment.resolve({}))
-        return WorkerDescription(numerics.numerics(self._device), data, numerics.node())
+        return WorkerDescription(numerics.numerics(self._device), numerics.node())
 
     def advance(self, order: Order) -> Return:
         """Admits and drops trials, then trains until something ended or the slice is over.

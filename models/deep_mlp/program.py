@@ -1,6 +1,7 @@
 """The deep MLP, lane-first: R networks of one shape in one chain of batched products."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from models.deep_mlp.digits import digits5k
 from models.deep_mlp.settings import DeepMlpSettings
 from models.experiment import Settings, Tier
 from models.initialisers import he_std, sussillo_abbott_std
+from models.kernels.dropout import keep_factors
 from models.program import Lanes, Leaves
 from models.updates.rule import update_rule
 
@@ -19,17 +21,25 @@ _TEST_CHUNK = 250
 
 @dataclass(frozen=True)
 class DigitBatches:
-    """One segment's examples and dropout.
+    """One segment's examples and dropout, and what its steps write into.
 
     Attributes:
         chosen: (segment, R, B) indices of training images.
-        generators: of the lanes that drop units, None for the others.
         keep: (R,) probability that a unit is kept.
+        keys: (R, 4) keys of the dropout streams.
+        scratch: tensors that every step writes anew, by name.
     """
 
     chosen: Tensor
-    generators: list[torch.Generator | None]
-    keep: Tensor
+    keep: np.ndarray
+    keys: np.ndarray
+    scratch: dict[str, Tensor] = field(default_factory=dict)
+
+    def buffer(self, name: str, *shape: int) -> Tensor:
+        """A tensor of that name that keeps its place through the segment."""
+        if name not in self.scratch:
+            self.scratch[name] = torch.empty(shape, device=self.chosen.device)
+        return self.scratch[name]
 
 
 class DeepMlp:
@@ -61,8 +71,10 @@ class DeepMlp:
         generators = lanes.once("init")
         for layer, (fan_in, fan_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
             draws = [g.standard_normal((fan_in, fan_out), np.float32) for g in generators]
-            scale = self._std(lanes, fan_in).view(-1, 1, 1)
-            params[f"w{layer:02d}"] = torch.from_numpy(np.stack(draws)).to(self.device) * scale
+            std = self._std(lanes, fan_in).view(-1, 1, 1)
+            drawn = torch.from_numpy(np.stack(draws)).to(self.device)
+            # 0 x draw would keep the draw's sign, and the fingerprint with it
+            params[f"w{layer:02d}"] = torch.where(std > 0, drawn * std, 0.0)
             params[f"b{layer:02d}"] = torch.zeros(len(lanes), 1, fan_out, device=self.device)
         return params, {"level": torch.zeros(len(lanes), dtype=torch.int64, device=self.device)}
 
@@ -87,19 +99,17 @@ class DeepMlp:
         """Examples of the segment, drawn with replacement from each lane's data stream."""
         shape = (self.segment, self.settings.batch)
         chosen = [g.integers(len(self.images), size=shape) for g in lanes.numpy_generators("data")]
-        rates = lanes.values["dropout"]
-        generators: list[torch.Generator | None] = [None] * len(lanes)
-        if (rates > 0).any():
-            streams = lanes.torch_generators("dropout")
-            generators = [g if p > 0 else None for g, p in zip(streams, rates, strict=True)]
-        keep = torch.from_numpy((1.0 - rates).astype(np.float32)).to(self.device)
-        return DigitBatches(torch.from_numpy(np.stack(chosen, 1)).to(self.device), generators, keep)
+        return DigitBatches(
+            torch.from_numpy(np.stack(chosen, 1)).to(self.device),
+            1.0 - lanes.values["dropout"],
+            lanes.counter_keys("dropout"),
+        )
 
     def loss(self, params: Leaves, batches: DigitBatches, step: int) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy (R,), and the training error of the batch (R, 1)."""
         chosen = batches.chosen[step]  # (R, B)
         hidden = self.images[chosen]  # (R, B, 784)
-        scales = self._dropout(batches)
+        scales = self._dropout(batches, step)
         for layer in range(self.settings.depth):
             w, b = params[f"w{layer:02d}"], params[f"b{layer:02d}"]
             hidden = torch.relu(torch.baddbmm(b, hidden, w))  # (R, B, width)
@@ -109,22 +119,61 @@ class DeepMlp:
         labels = self.labels[chosen]
         return cross_entropy(logits, labels).mean(1), wrong(logits, labels).mean(1, keepdim=True)
 
+    def gradients(
+        self, params: Leaves, batches: DigitBatches, step: int
+    ) -> tuple[Tensor, Tensor, Leaves]:
+        """`loss` and its gradients, written into the segment's buffers without a graph."""
+        s, chosen = self.settings, batches.chosen[step]
+        lanes, batch = chosen.shape
+        scales = self._dropout(batches, step)
+        pixels = batches.buffer("pixels", lanes * batch, self.sizes[0])
+        torch.index_select(self.images, 0, chosen.view(-1), out=pixels)
+        into = [pixels.view(lanes, batch, -1)]  # what enters each layer
+        for layer in range(s.depth):
+            out = batches.buffer(f"out{layer}", lanes, batch, s.width)
+            torch.baddbmm(
+                params[f"b{layer:02d}"], into[-1], params[f"w{layer:02d}"], out=out
+            ).relu_()
+            if scales is not None:
+                out.mul_(scales[layer])
+            into.append(out)
+        logits = self._read_out(params, into[-1])
+        labels = self.labels[chosen].unsqueeze(-1)
+        log_p = torch.log_softmax(logits, -1)
+        loss = -log_p.gather(-1, labels).squeeze(-1).mean(1)
+        error = log_p.exp().scatter_add_(-1, labels, logits.new_full(labels.shape, -1.0))
+        error.div_(batch)  # (R, B, 10): the loss by the logits
+        found: Leaves = {}
+        for layer in range(s.depth, -1, -1):
+            w = params[f"w{layer:02d}"]
+            gw = batches.buffer(f"gw{layer}", *w.shape)
+            gb = batches.buffer(f"gb{layer}", lanes, 1, w.shape[-1])
+            found[f"w{layer:02d}"] = torch.bmm(into[layer].mT, error, out=gw)
+            found[f"b{layer:02d}"] = torch.sum(error, 1, keepdim=True, out=gb)
+            if layer:
+                error = torch.bmm(
+                    error, w.mT, out=batches.buffer(f"e{layer % 2}", *into[layer].shape)
+                )
+                if scales is not None:
+                    error.mul_(scales[layer - 1])
+                # where a unit gave nothing, nothing comes back
+                torch.ops.aten.threshold_backward.grad_input(
+                    error, into[layer], 0, grad_input=error
+                )
+        return loss, wrong(logits, labels.squeeze(-1)).mean(1, keepdim=True), found
+
     def _read_out(self, params: Leaves, hidden: Tensor) -> Tensor:
         last = self.settings.depth
         return torch.baddbmm(params[f"b{last:02d}"], hidden, params[f"w{last:02d}"])
 
-    def _dropout(self, batches: DigitBatches) -> Tensor | None:
+    def _dropout(self, batches: DigitBatches, step: int) -> Tensor | None:
         """(depth, R, B, width) factors, 1 for lanes that drop nothing; None if none does."""
-        if all(g is None for g in batches.generators):
+        if (batches.keep == 1).all():
             return None
-        s = self.settings
-        scales = torch.ones(len(batches.generators), s.depth, s.batch, s.width)
-        for row, generator in enumerate(batches.generators):
-            if generator is not None:
-                keep = batches.keep[row].item()
-                scales[row].uniform_(generator=generator)
-                scales[row] = (scales[row] < keep) / keep
-        return scales.to(self.device).transpose(0, 1)
+        s, lanes = self.settings, len(batches.keep)
+        scales = batches.buffer("scales", lanes, s.depth, s.batch, s.width)
+        keep_factors(batches.keep, batches.keys, step, scales.view(lanes, -1))
+        return scales.transpose(0, 1)
 
     def boundary(self, state: Leaves, stats: Tensor) -> Leaves:
         """Nothing changes at a boundary."""
@@ -149,10 +198,15 @@ class DeepMlp:
             truth = labels.expand(len(lanes), -1)
             right.append(1.0 - wrong(logits, truth))
             losses.append(cross_entropy(logits, truth))
-        return {
-            "test_accuracy": torch.cat(right, 1).mean(1),
-            "test_loss": torch.cat(losses, 1).mean(1),
-        }
+        return {"test_accuracy": overall_mean(right), "test_loss": overall_mean(losses)}
+
+
+def overall_mean(chunks: Sequence[Tensor]) -> Tensor:
+    """(R,) mean over the examples of all chunks, each (R, n).
+
+    In float64, where 900 right of 1,000 is the 0.9 that a threshold says.
+    """
+    return torch.cat(list(chunks), 1).double().mean(1)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

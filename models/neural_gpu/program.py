@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from models.experiment import Settings, Tier
+from models.kernels.dropout import keep_factors
 from models.neural_gpu import arithmetic
-from models.neural_gpu.cgru import Cell, cell, step
+from models.neural_gpu.cgru import Cell, cell
+from models.neural_gpu.recurrence import recurrence
 from models.neural_gpu.settings import NeuralGpuSettings
 from models.program import Lanes, Leaves
 from models.streams import numpy_generator
@@ -28,14 +30,14 @@ class Tapes:
     Attributes:
         source: (segment, R, B, n) symbols.
         target: (segment, R, B, n) symbols, padding after the answer.
-        generators: of the lanes that drop state, None for the others.
-        keep: (R,) probability that an element is kept, a Python float a lane.
+        keep: (R,) probability that an element is kept.
+        keys: (R, 4) keys of the dropout streams.
     """
 
     source: Tensor
     target: Tensor
-    generators: list[torch.Generator | None]
-    keep: list[float]
+    keep: np.ndarray
+    keys: np.ndarray
 
 
 class NeuralGpu:
@@ -95,17 +97,12 @@ class NeuralGpu:
             source, target = arithmetic.tape(s.task, *pair)
             sources.append(source.reshape(self.segment, s.batch, -1))
             targets.append(target.reshape(self.segment, s.batch, -1))
-        length = 2 * level + 1
-        rates = [float(p) * min(1.0, _DROPOUT_LENGTH / length) for p in lanes.values["dropout"]]
-        generators: list[torch.Generator | None] = [None] * len(lanes)
-        if any(rates):
-            streams = lanes.torch_generators("dropout")
-            generators = [g if p > 0 else None for g, p in zip(streams, rates, strict=True)]
+        rates = lanes.values["dropout"] * min(1.0, _DROPOUT_LENGTH / (2 * level + 1))
         return Tapes(
             self._symbols(np.stack(sources, 1)),
             self._symbols(np.stack(targets, 1)),
-            generators,
-            [1.0 - p for p in rates],
+            1.0 - rates,
+            lanes.counter_keys("dropout"),
         )
 
     def _symbols(self, tape: np.ndarray) -> Tensor:
@@ -114,7 +111,7 @@ class NeuralGpu:
     def loss(self, params: Leaves, batches: Tapes, step: int) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy of the answer's digits (R,); digit and sequence error (R, 2)."""
         source, target = batches.source[step], batches.target[step]
-        scales = self._dropout(batches, source.shape[1:])
+        scales = self._dropout(batches, step, source.shape[1:])
         logits = self._logits(params, source, scales)
         live = (target != arithmetic.PAD).float()  # (R, B, n)
         log_p = torch.log_softmax(logits, -1).gather(-1, target.unsqueeze(-1)).squeeze(-1)
@@ -128,11 +125,7 @@ class NeuralGpu:
         lanes, batch, length = source.shape
         state = self._write(params, source)
         cells = [self._cell(params, layer) for layer in range(s.layers)]
-        for time in range(length):
-            if scales is not None:
-                state = state * scales[time]
-            for weights in cells:
-                state = step(state, weights, s.gate_cutoff)
+        state = recurrence(state, cells, s.gate_cutoff, scales)
         row = state[..., : s.maps].reshape(lanes, batch * length, s.maps)
         out = torch.baddbmm(params["output.b"].unsqueeze(1), row, params["output.w"])
         return out.reshape(lanes, batch, length, arithmetic.SYMBOLS)
@@ -155,18 +148,15 @@ class NeuralGpu:
         biases = tuple(params[f"{n}.b"] for n in names)
         return cell((kernels[0], kernels[1], kernels[2]), biases, self.settings.width)
 
-    def _dropout(self, tapes: Tapes, shape: torch.Size) -> Tensor | None:
+    def _dropout(self, tapes: Tapes, index: int, shape: torch.Size) -> Tensor | None:
         """(n, R, B, n, w m) factors, exactly 1 for lanes that drop nothing; None if none does."""
-        if all(g is None for g in tapes.generators):
+        if (tapes.keep == 1).all():
             return None
         batch, length = shape
-        row = self.settings.width * self.settings.maps
-        scales = torch.ones(len(tapes.generators), length, batch, length, row)
-        for lane, (generator, keep) in enumerate(zip(tapes.generators, tapes.keep, strict=True)):
-            if generator is not None:
-                scales[lane].uniform_(generator=generator)
-                scales[lane] = (scales[lane] < keep) / keep
-        return scales.to(self.device).transpose(0, 1)
+        lanes, row = len(tapes.keep), self.settings.width * self.settings.maps
+        scales = torch.empty(lanes, length, batch, length, row, device=self.device)
+        keep_factors(tapes.keep, tapes.keys, index, scales.view(lanes, -1))
+        return scales.transpose(0, 1)
 
     def boundary(self, state: Leaves, stats: Tensor) -> Leaves:
         """A lane moves to the next length once its mean sequence error is below its bound."""
@@ -194,8 +184,11 @@ class NeuralGpu:
 
 
 def errors(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Fractions of wrong answer digits and of answers with any wrong digit, (R,) each."""
+    """Fractions of wrong answer digits and of answers with any wrong digit, (R,) float64 each.
+
+    Ratios of counts in float64 are the numbers that a threshold says: 32 of 640 is 0.05.
+    """
     live = target != arithmetic.PAD
     wrong = (logits.detach().argmax(-1) != target) & live  # (R, B, n)
-    digit = wrong.flatten(1).float().sum(1) / live.flatten(1).float().sum(1)
-    return digit, wrong.any(2).float().mean(1)
+    digit = wrong.flatten(1).sum(1).double() / live.flatten(1).sum(1)
+    return digit, wrong.any(2).double().mean(1)

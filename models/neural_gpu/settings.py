@@ -68,7 +68,7 @@ class NeuralGpuSettings(UpdateSettings):
                 if not self.bits < length <= LONGEST:
                     raise ValueError(
                         f"beyond holds {length}; it lists lengths above bits {self.bits} and up "
-                        "to {LONGEST}; bits itself is always evaluated"
+                        f"to {LONGEST}; bits itself is always evaluated"
                     )
             if len(set(self.beyond)) != len(self.beyond):
                 raise ValueError(f"beyond {list(self.beyond)} names a length twice; drop one")

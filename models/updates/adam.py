@@ -2,10 +2,10 @@
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from models.kernels.leaves import LeafList
 from models.program import Lanes
-from models.updates.chain import Leaves, Step, Transformation
+from models.updates.chain import Leaves, Rule, Step, Transformation, Updates, wide
 
 BETA1, BETA2 = 0.9, 0.999
 
@@ -22,37 +22,32 @@ def adam(rate: str = "learning_rate", epsilon: str = "adam_eps") -> Transformati
     """
 
     def init(params: Leaves) -> Leaves:
-        zeros = {k: torch.zeros_like(v, requires_grad=False) for k, v in params.items()}
-        return {f"mean.{k}": v for k, v in zeros.items()} | {
-            f"square.{k}": v.clone() for k, v in zeros.items()
-        }
+        means = {f"mean.{k}": torch.zeros_like(v) for k, v in params.items()}
+        return means | {f"square.{k}": torch.zeros_like(v) for k, v in params.items()}
 
-    def prepare(lanes: Lanes) -> tuple[Tensor, Tensor, Tensor]:
-        rates = lanes.values[rate]
+    def begin(lanes: Lanes, state: Leaves) -> Rule:
         sizes, roots = [], []
-        for i, lane_rate in enumerate(rates):
+        for i, lane_rate in enumerate(lanes.values[rate]):
             t = lanes.steps[:, i] + 1.0
             sizes.append(-lane_rate / (1.0 - BETA1**t))
             roots.append(np.sqrt(1.0 - BETA2**t))
-        table = [torch.from_numpy(np.stack(c, 1).astype(np.float32)) for c in (sizes, roots)]
-        return table[0].to(lanes.device), table[1].to(lanes.device), lanes.value(epsilon)
+        size, root = (
+            torch.from_numpy(np.stack(c, 1).astype(np.float32)).to(lanes.device)
+            for c in (sizes, roots)
+        )
+        eps = lanes.value(epsilon)
+        means = LeafList({k: v for k, v in state.items() if k.startswith("mean.")})
+        squares = LeafList({k: v for k, v in state.items() if k.startswith("square.")})
 
-    def update(
-        updates: Leaves,
-        state: Leaves,
-        params: Leaves,
-        prepared: tuple[Tensor, Tensor, Tensor],
-        step: Step,
-    ) -> tuple[Leaves, Leaves]:
-        sizes, roots, eps = prepared[0][step.index], prepared[1][step.index], prepared[2]
-        new: Leaves = {}
-        for name, gradient in updates.items():
-            shape = (-1, *[1] * (gradient.ndim - 1))
-            mean = state[f"mean.{name}"] * BETA1 + gradient * (1.0 - BETA1)
-            square = state[f"square.{name}"] * BETA2 + gradient * gradient * (1.0 - BETA2)
-            new[f"mean.{name}"], new[f"square.{name}"] = mean, square
-            root = square.sqrt() / roots.view(shape) + eps.view(shape)
-            updates[name] = mean / root * sizes.view(shape)
-        return updates, new
+        def rule(updates: Updates, step: Step) -> Updates:
+            leaves = updates.settled().leaves
+            for g, mean, square in zip(leaves.tensors, means.tensors, squares.tensors, strict=True):
+                mean.mul_(BETA1).add_(g, alpha=1.0 - BETA1)
+                square.mul_(BETA2).addcmul_(g, g, value=1.0 - BETA2)
+                torch.sqrt(square, out=g).div_(wide(root[step.index], g)).add_(wide(eps, g))
+                torch.div(mean, g, out=g)
+            return Updates(leaves, size[step.index])
 
-    return Transformation(init, prepare, update)
+        return rule
+
+    return Transformation(init, begin)

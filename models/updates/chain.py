@@ -6,15 +6,48 @@ what is added to the parameters. State travels as named tensors with the lane ax
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import torch
 from torch import Tensor
+
+from models.kernels.leaves import LeafList
 
 if TYPE_CHECKING:
     from models.program import Lanes
 
 #: named tensors, each with the lane axis first
 Leaves = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Updates:
+    """What a link hands to the next: gain x leaves, lane by lane.
+
+    A factor a lane (clipping, a step size) waits in `gain` until a link goes over the numbers
+    anyway: going over them is what a step of a small network costs.
+
+    Attributes:
+        leaves: (R, ...) contiguous.
+        gain: (R,) float32.
+        mine: whether links may work in place on the leaves; a link that hands on tensors of its
+            state says no.
+    """
+
+    leaves: LeafList
+    gain: Tensor
+    mine: bool = True
+
+    def writable(self) -> "Updates":
+        """The same updates on leaves that may be worked on in place."""
+        return self if self.mine else Updates(self.leaves.copy(), self.gain)
+
+    def settled(self) -> "Updates":
+        """The same updates with a gain of 1, multiplied in place; a gain of 1 changes no bit."""
+        found = self.writable()
+        for leaf in found.leaves.tensors:
+            leaf.mul_(wide(self.gain, leaf))
+        return Updates(found.leaves, torch.ones_like(self.gain))
 
 
 @dataclass(frozen=True)
@@ -30,17 +63,20 @@ class Step:
     grad_norm: Tensor
 
 
-class Transformation(NamedTuple):
-    """Three pure functions.
+#: one link at work within a segment
+Rule = Callable[[Updates, Step], Updates]
 
-    `init(params)` -> state; `prepare(lanes)` -> what a segment needs (schedules, generators),
-    called once a segment; `update(updates, state, params, prepared, step)` -> (updates, state).
-    An update may work in place on the gradients it is given, never on the state or parameters.
+
+class Transformation(NamedTuple):
+    """Two functions.
+
+    `init(params)` -> state. `begin(lanes, state)` -> the rule for one segment, which closes over
+    what the segment needs (schedules, keys). A rule works in place on the state, whose tensors stay
+    the same tensors and belong to this segment alone, and on updates that are writable.
     """
 
     init: Callable[[Leaves], Leaves]
-    prepare: Callable[["Lanes"], Any]
-    update: Callable[[Leaves, Leaves, Leaves, Any, Step], tuple[Leaves, Leaves]]
+    begin: Callable[["Lanes", Leaves], Rule]
 
 
 def chain(*links: Transformation) -> Transformation:
@@ -49,18 +85,25 @@ def chain(*links: Transformation) -> Transformation:
     def init(params: Leaves) -> Leaves:
         return {f"{i}.{k}": v for i, t in enumerate(links) for k, v in t.init(params).items()}
 
-    def prepare(lanes: "Lanes") -> list[Any]:
-        return [t.prepare(lanes) for t in links]
+    def begin(lanes: "Lanes", state: Leaves) -> Rule:
+        rules = [
+            link.begin(
+                lanes,
+                {k.removeprefix(f"{i}."): v for k, v in state.items() if k.startswith(f"{i}.")},
+            )
+            for i, link in enumerate(links)
+        ]
 
-    def update(
-        updates: Leaves, state: Leaves, params: Leaves, prepared: list[Any], step: Step
-    ) -> tuple[Leaves, Leaves]:
-        new: Leaves = {}
-        for i, (link, ready) in enumerate(zip(links, prepared, strict=True)):
-            head = f"{i}."
-            own = {k.removeprefix(head): v for k, v in state.items() if k.startswith(head)}
-            updates, own = link.update(updates, own, params, ready, step)
-            new |= {head + k: v for k, v in own.items()}
-        return updates, new
+        def rule(updates: Updates, step: Step) -> Updates:
+            for each in rules:
+                updates = each(updates, step)
+            return updates
 
-    return Transformation(init, prepare, update)
+        return rule
+
+    return Transformation(init, begin)
+
+
+def wide(values: Tensor, leaf: Tensor) -> Tensor:
+    """(R,) values, shaped to multiply a leaf (R, ...)."""
+    return values.view(-1, *[1] * (leaf.ndim - 1))

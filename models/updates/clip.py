@@ -1,11 +1,11 @@
 """Clipping, lane by lane: by each lane's own global norm, or by value."""
 
-from typing import Any
+from dataclasses import replace
 
 import torch
 
 from models.program import Lanes
-from models.updates.chain import Leaves, Step, Transformation
+from models.updates.chain import Leaves, Rule, Step, Transformation, Updates, wide
 
 
 def clip_by_global_norm(name: str = "clip_norm") -> Transformation:
@@ -17,40 +17,41 @@ def clip_by_global_norm(name: str = "clip_norm") -> Transformation:
         name: per-lane hyper-parameter that holds the largest norm.
     """
 
-    def update(
-        updates: Leaves, state: Leaves, params: Leaves, limit: torch.Tensor, step: Step
-    ) -> tuple[Leaves, Leaves]:
-        scale = torch.clamp(limit / step.grad_norm, max=1.0)  # (R,); 0 / 0 cannot be: limit > 0
-        for leaf in updates.values():
-            leaf.mul_(scale.view(-1, *[1] * (leaf.ndim - 1)))
-        return updates, state
+    def begin(lanes: Lanes, state: Leaves) -> Rule:
+        limit = lanes.value(name)
 
-    return Transformation(lambda _: {}, lambda lanes: lanes.value(name), update)
+        def rule(updates: Updates, step: Step) -> Updates:
+            # 0 / 0 cannot be: limit > 0
+            scale = torch.clamp(limit / step.grad_norm, max=1.0).float()  # (R,)
+            return replace(updates, gain=updates.gain * scale)
+
+        return rule
+
+    return Transformation(lambda _: {}, begin)
 
 
 def clip_by_value(name: str = "clip_norm") -> Transformation:
     """Clamps each coordinate of a lane's gradients to [-limit, limit]."""
 
-    def update(
-        updates: Leaves, state: Leaves, params: Leaves, limit: torch.Tensor, step: Step
-    ) -> tuple[Leaves, Leaves]:
-        for key, leaf in updates.items():
-            bound = limit.view(-1, *[1] * (leaf.ndim - 1))
-            updates[key] = torch.minimum(torch.maximum(leaf, -bound), bound)
-        return updates, state
+    def begin(lanes: Lanes, state: Leaves) -> Rule:
+        limit = lanes.value(name)
 
-    return Transformation(lambda _: {}, lambda lanes: lanes.value(name), update)
+        def rule(updates: Updates, step: Step) -> Updates:
+            settled = updates.settled()
+            for leaf in settled.leaves.tensors:
+                bound = wide(limit, leaf)
+                torch.minimum(torch.maximum(leaf, -bound), bound, out=leaf)
+            return settled
+
+        return rule
+
+    return Transformation(lambda _: {}, begin)
 
 
 def identity() -> Transformation:
     """Leaves gradients as they are."""
 
-    def update(
-        updates: Leaves, state: Leaves, params: Leaves, prepared: Any, step: Step
-    ) -> tuple[Leaves, Leaves]:
-        return updates, state
+    def begin(lanes: Lanes, state: Leaves) -> Rule:
+        return lambda updates, step: updates
 
-    def prepare(lanes: Lanes) -> None:
-        return None
-
-    return Transformation(lambda _: {}, prepare, update)
+    return Transformation(lambda _: {}, begin)

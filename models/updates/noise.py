@@ -5,14 +5,12 @@ sigma_t^2 = eta / (1 + t)^gamma, independently at every coordinate, after clippi
 optimiser; t counts the lane's own steps from 0.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
-from torch import Tensor
 
+from models.kernels.normal import add_normal
 from models.program import Lanes
-from models.updates.chain import Leaves, Step, Transformation
+from models.updates.chain import Leaves, Rule, Step, Transformation, Updates
 
 
 def noise_std(eta: float, gamma: float, steps: np.ndarray) -> np.ndarray:
@@ -20,63 +18,37 @@ def noise_std(eta: float, gamma: float, steps: np.ndarray) -> np.ndarray:
     return np.sqrt(eta / (1.0 + steps) ** gamma)
 
 
-@dataclass
-class Noise:
-    """What one segment needs: per-step scales, the noisy lanes, their generators and a buffer."""
-
-    std: Tensor
-    rows: list[int]
-    noisy: Tensor
-    generators: list[torch.Generator]
-    buffer: Tensor | None = None
-
-
 def add_noise(eta: str = "noise_eta", gamma: str = "noise_gamma") -> Transformation:
     """Adds annealed Gaussian noise to the lanes whose eta is not zero, and touches no other.
 
     A lane without noise draws nothing, and its gradients pass bit for bit: adding 0 x noise would
-    turn -0.0 into 0.0. Leaves take their coordinates from one flat row a lane, in order of name.
+    turn -0.0 into 0.0. Leaves take their draws one after another, in order of name.
 
     Args:
         eta: per-lane hyper-parameter of the variance at t = 0.
         gamma: per-lane hyper-parameter of the decay.
     """
 
-    def prepare(lanes: Lanes) -> Noise:
+    def begin(lanes: Lanes, state: Leaves) -> Rule:
         etas, gammas = lanes.values[eta], lanes.values[gamma]
+        if not (etas > 0).any():
+            return lambda updates, step: updates
         # one lane a column, each of the segment's length, so no value depends on the pack's width
         columns = [
             noise_std(float(e), float(g), lanes.steps[:, i])
             for i, (e, g) in enumerate(zip(etas, gammas, strict=True))
         ]
         std = torch.from_numpy(np.stack(columns, axis=1).astype(np.float32)).to(lanes.device)
-        rows = [i for i, e in enumerate(etas) if e > 0]
-        generators = lanes.torch_generators("noise") if rows else []
         noisy = torch.from_numpy(etas > 0).to(lanes.device)
-        return Noise(std, rows, noisy, generators)
+        keys = lanes.counter_keys("noise")
 
-    def update(
-        updates: Leaves, state: Leaves, params: Leaves, noise: Noise, step: Step
-    ) -> tuple[Leaves, Leaves]:
-        if not noise.rows:
-            return updates, state
-        names = sorted(updates)
-        sizes = [updates[n][0].numel() for n in names]
-        if noise.buffer is None:
-            lanes = len(noise.noisy)
-            noise.buffer = torch.zeros(lanes, sum(sizes))
-        for row in noise.rows:
-            noise.buffer[row].normal_(generator=noise.generators[row])
-        std = noise.std[step.index]  # (R,)
-        drawn = noise.buffer.to(std.device)
-        everyone = len(noise.rows) == len(noise.noisy)
-        for name, part in zip(names, torch.split(drawn, sizes, dim=1), strict=True):
-            leaf = updates[name]
-            shape = (-1, *[1] * (leaf.ndim - 1))
-            noised = leaf + part.reshape(leaf.shape) * std.view(shape)
-            updates[name] = (
-                noised if everyone else torch.where(noise.noisy.view(shape), noised, leaf)
-            )
-        return updates, state
+        def rule(updates: Updates, step: Step) -> Updates:
+            # a lane without noise keeps its gain waiting: the same beside any neighbours
+            gain = torch.where(noisy, updates.gain, 1.0)
+            leaves = updates.writable().leaves
+            add_normal(leaves, gain, std[step.index], keys, step.index)
+            return Updates(leaves, torch.where(noisy, 1.0, updates.gain))
 
-    return Transformation(lambda _: {}, prepare, update)
+        return rule
+
+    return Transformation(lambda _: {}, begin)

@@ -1,9 +1,12 @@
 """Stochastic gradient descent with heavy-ball momentum, lane by lane."""
 
-from torch import Tensor
+from dataclasses import replace
 
+import torch
+
+from models.kernels.leaves import LeafList
 from models.program import Lanes
-from models.updates.chain import Leaves, Step, Transformation
+from models.updates.chain import Leaves, Rule, Step, Transformation, Updates, wide
 
 
 def sgd(rate: str = "learning_rate", momentum: str = "momentum") -> Transformation:
@@ -11,25 +14,28 @@ def sgd(rate: str = "learning_rate", momentum: str = "momentum") -> Transformati
 
     Args:
         rate: per-lane hyper-parameter of the step size.
-        momentum: per-lane hyper-parameter; 0 is plain SGD, bit for bit.
+        momentum: per-lane hyper-parameter; a lane of momentum 0 is plain SGD, bit for bit.
     """
 
     def init(params: Leaves) -> Leaves:
-        return {f"velocity.{k}": v.detach().clone().zero_() for k, v in params.items()}
+        return {f"velocity.{k}": torch.zeros_like(v) for k, v in params.items()}
 
-    def prepare(lanes: Lanes) -> tuple[Tensor, Tensor]:
-        return lanes.value(rate), lanes.value(momentum)
+    def begin(lanes: Lanes, state: Leaves) -> Rule:
+        down = -lanes.value(rate)
+        moments = lanes.value(momentum)
+        if not lanes.values[momentum].any():
+            return lambda updates, step: replace(updates, gain=updates.gain * down)
+        velocities = LeafList(state)
+        moving = moments > 0
 
-    def update(
-        updates: Leaves, state: Leaves, params: Leaves, prepared: tuple[Tensor, Tensor], step: Step
-    ) -> tuple[Leaves, Leaves]:
-        rates, moments = prepared
-        new: Leaves = {}
-        for name, gradient in updates.items():
-            shape = (-1, *[1] * (gradient.ndim - 1))
-            velocity = state[f"velocity.{name}"] * moments.view(shape) + gradient
-            new[f"velocity.{name}"] = velocity
-            updates[name] = velocity * -rates.view(shape)
-        return updates, new
+        def rule(updates: Updates, step: Step) -> Updates:
+            # the rows of lanes of momentum 0 hold their gradients, and the gain that goes with them
+            for v, g in zip(velocities.tensors, updates.leaves.tensors, strict=True):
+                kept = v.mul_(wide(moments, v)).addcmul_(g, wide(updates.gain, g))
+                torch.where(wide(moving, v), kept, g, out=v)
+            gain = torch.where(moving, 1.0, updates.gain)
+            return Updates(velocities, gain * down, mine=False)
 
-    return Transformation(init, prepare, update)
+        return rule
+
+    return Transformation(init, begin)

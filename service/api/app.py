@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session, sessionmaker
@@ -13,10 +13,11 @@ from starlette.exceptions import HTTPException
 from service.api import catalogue, later, probes, reports, sweeps, trials
 from service.api.safety import Safety
 from service.api.state import Health, State, free_bytes_of
+from service.api.strict import body_model, refuse_ignored
 from service.configuration import Configuration
 from service.dashboard import pages
 from service.errors import MEDIA_TYPE, ProblemError, problem
-from service.spec.problems import Problem, SpecError, shown
+from service.spec.problems import SpecError, from_items
 from service.store.errors import StoreError
 
 __all__ = ["Health", "create_app"]
@@ -32,6 +33,7 @@ def create_app(
     wake: Callable[[], None],
     health: Callable[[], Health],
     free_bytes: Callable[[], int | None] | None = None,
+    running_share: Callable[[str], float | None] = lambda _: None,
 ) -> FastAPI:
     """The service's HTTP side.
 
@@ -40,6 +42,7 @@ def create_app(
         wake: called after a sweep was created or steered.
         health: what /readyz says.
         free_bytes: free disk; measured unless given.
+        running_share: how far a sweep's running trials are.
     """
     app = FastAPI(
         title="Seedbed",
@@ -47,16 +50,23 @@ def create_app(
         version="1",
         docs_url=None,
         redoc_url=None,
-        openapi_url="/openapi.json",
+        openapi_url=None,  # it is a route among the probes, as strict as the others
     )
     app.state.seedbed = State(
-        writing, reading, configuration, wake, health, free_bytes or free_bytes_of(configuration)
+        writing,
+        reading,
+        configuration,
+        wake,
+        health,
+        free_bytes or free_bytes_of(configuration),
+        running_share,
     )
+    strict = [Depends(refuse_ignored)]
     for router in (sweeps.router, trials.router, reports.router, catalogue.router):
-        app.include_router(router, prefix="/api/v1")
-    app.include_router(probes.router)
+        app.include_router(router, prefix="/api/v1", dependencies=strict)
+    app.include_router(probes.router, dependencies=strict)
     app.include_router(later.router())
-    pages.install(app)
+    pages.install(app, strict)
     _handlers(app)
     app.add_middleware(Safety)
     return app
@@ -83,15 +93,11 @@ def _handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def _request(request: Request, error: RequestValidationError) -> JSONResponse:
-        found = [
-            Problem(
-                ".".join(str(part) for part in item["loc"]),
-                shown(item.get("input")),
-                item["msg"],
-                "give what the OpenAPI description allows",
-            )
-            for item in error.errors()
-        ]
+        found = []
+        for item in error.errors():
+            place, *rest = item["loc"]
+            model = body_model(request) if place == "body" else None
+            found += from_items([item | {"loc": rest}], place, model)
         return _reply(422, "the request does not fit the route", "mend what errors lists", found)
 
     @app.exception_handler(HTTPException)

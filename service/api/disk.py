@@ -1,7 +1,11 @@
 """Refuses sweeps whose records would not fit on the disk."""
 
+from collections import Counter
+
+from models.catalog import experiment
 from service.errors import ProblemError
 from service.plan import Plan
+from service.structures import resolved
 
 #: bytes of a trial's rows and their indices, of each metric, of each criterion, and of each
 #: evaluation and metric in the compressed curve: measured on SQLite, rounded up
@@ -12,12 +16,17 @@ RESERVE = 256 * 2**20
 
 def disk_bytes(plan: Plan) -> int:
     """What the records of a plan take at most, about."""
-    metrics = 4
-    pack = plan.structures[0].pack
-    evaluations = 1 + pack.steps // (pack.segment * pack.evaluate_every)
-    curve = evaluations * metrics * POINT
-    each = TRIAL + metrics * RESULT + len(plan.criteria) * SUCCESS + curve
-    return plan.trials * each
+    found = experiment(plan.experiment)
+    cells = Counter(cell.structure for cell in plan.cells)
+    total = 0
+    for structure, settings in zip(plan.structures, resolved(plan, found), strict=True):
+        pack, metrics = structure.pack, found.metrics(settings)
+        evaluations = 1 + pack.steps // (pack.segment * pack.evaluate_every)
+        rare = sum(m.tier == "expensive" and pack.expensive == "end" for m in metrics)
+        points = (len(metrics) - rare) * evaluations + rare
+        each = TRIAL + len(metrics) * RESULT + len(plan.criteria) * SUCCESS + points * POINT
+        total += cells[structure.index] * plan.seeds * each
+    return total
 
 
 def check_disk(plan: Plan, free: int | None) -> None:

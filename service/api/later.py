@@ -7,6 +7,9 @@ from fastapi import APIRouter
 
 from service.errors import ProblemError
 
+_KEYS = "the service binds loopback only; reach it from elsewhere through an SSH tunnel"
+
+#: method, path, what it is, what to do instead
 LATER = [
     ("GET", "/api/v1/sweeps/{sweep}/events", "server-sent events", "poll progress"),
     ("POST", "/api/v1/sweeps/{sweep}/extend", "extending a sweep", "submit another sweep"),
@@ -14,6 +17,9 @@ LATER = [
     ("POST", "/api/v1/trials/{trial}/replay", "replay", "submit the same spec with its root"),
     ("GET", "/api/v1/trials/{trial}/weights", "kept weights", "compare fingerprints"),
     ("GET", "/api/v1/trials/{trial}/curve", "evaluation curves", "see the trial's metrics"),
+    ("GET", "/api/v1/keys", "API keys (list)", _KEYS),
+    ("POST", "/api/v1/keys", "API keys (make)", _KEYS),
+    ("DELETE", "/api/v1/keys/{key}", "API keys (revoke)", _KEYS),
     ("GET", "/metrics", "Prometheus metrics", "poll progress"),
 ]
 
@@ -30,6 +36,12 @@ def router() -> APIRouter:
     found = APIRouter(tags=["later"])
     for method, path, what, cure in LATER:
         found.add_api_route(
-            path, _refuser(what, cure), methods=[method], name=what, response_model=None
+            path,
+            _refuser(what, cure),
+            methods=[method],
+            name=what,
+            summary=f"{what[0].upper()}{what[1:]}",
+            status_code=501,
+            response_model=None,
         )
     return found

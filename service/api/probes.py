@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 
 from service.api.state import StateDep
 from service.dashboard.pages import render
@@ -32,9 +32,15 @@ def ready(state: StateDep, response: Response) -> dict[str, Any]:
     }
 
 
+@router.get("/openapi.json", include_in_schema=False)
+def description(request: Request) -> JSONResponse:
+    """The API for tools."""
+    return JSONResponse(request.app.openapi())
+
+
 @router.get("/docs", include_in_schema=False)
 def docs(request: Request) -> HTMLResponse:
-    """The routes, from the OpenAPI description."""
+    """The routes, from the OpenAPI description; those that are not built yet are marked."""
     schema = request.app.openapi()
     routes = [
         {"method": method.upper(), "path": path, **operation}

@@ -8,7 +8,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from service.api.state import Reading
 from service.errors import ProblemError
 from service.report.build import build
-from service.report.render import render_csv, render_markdown
+from service.report.markdown import render_markdown
+from service.report.spreadsheet import render_csv
 
 router = APIRouter(tags=["report"])
 

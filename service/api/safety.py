@@ -1,15 +1,12 @@
 """Refuses unsafe requests before anything parses them: foreign hosts and origins, types, sizes."""
 
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import urlsplit
 
-from service.errors import MEDIA_TYPE, encoded
+from service.api.body import judge_body, read_body
+from service.api.refusal import Receive, Refusal, Scope, Send, refuse
+from service.api.source import judge_credentials, judge_source, judge_target
 
-MOST_BYTES = 1 << 20
-MOST_DEPTH = 16
-_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 _HEADERS = [
     (
         b"content-security-policy",
@@ -23,18 +20,6 @@ _HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
-
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-
-class Refusal(Exception):  # noqa: N818 - a verdict, not a fault
-    """A request that goes no further."""
-
-    def __init__(self, status: int, detail: str, cure: str) -> None:
-        super().__init__(detail)
-        self.status, self.detail, self.cure = status, detail, cure
 
 
 class Safety:
@@ -61,8 +46,10 @@ class Safety:
                 k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]
             }
             judge_source(headers)
+            judge_target(scope["path"], scope["query_string"])
+            judge_credentials(headers)
             body = await read_body(receive, headers)
-            if scope["method"] in ("POST", "PUT", "PATCH", "DELETE") and body:
+            if body or scope["method"] in ("POST", "PATCH"):
                 judge_body(headers, body)
         except Refusal as refusal:
             await refuse(guarded, refusal)
@@ -77,103 +64,3 @@ class Safety:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, replay, guarded)
-
-
-def judge_source(headers: dict[str, str]) -> None:
-    """Host and Origin must be names that the service is bound to, so no web page can reach it.
-
-    Raises:
-        Refusal: 403, naming the header.
-    """
-    host = headers.get("host", "")
-    if _name(f"//{host}") not in _NAMES:
-        raise Refusal(
-            403,
-            f"the Host header is {host!r}; the service answers to its loopback names only",
-            "use http://127.0.0.1 or http://localhost",
-        )
-    origin = headers.get("origin")
-    if origin is not None and (_name(origin) not in _NAMES or urlsplit(origin).netloc != host):
-        raise Refusal(
-            403,
-            f"the Origin header is {origin!r}; pages of other sites may not call the service",
-            "use the service's own pages, or send no Origin",
-        )
-
-
-def _name(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None
-
-
-async def read_body(receive: Receive, headers: dict[str, str]) -> bytes:
-    """The body, counted while it comes, whatever its declared length.
-
-    Raises:
-        Refusal: 413 when it is too long.
-    """
-    too_long = Refusal(
-        413,
-        f"the body is longer than {MOST_BYTES:,} bytes, the most a request may hold",
-        "send a smaller spec; a grid is written as lists, not as cells",
-    )
-    declared = headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > MOST_BYTES:
-        raise too_long
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            break
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > MOST_BYTES:
-            raise too_long
-        if not message.get("more_body", False):
-            break
-    return b"".join(parts)
-
-
-def judge_body(headers: dict[str, str], body: bytes) -> None:
-    """Only JSON, not too deep.
-
-    Raises:
-        Refusal: 415 or 422.
-    """
-    media = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media != "application/json":
-        raise Refusal(
-            415,
-            f"the body is of type {media or 'unknown'!r}; bodies are JSON",
-            "send Content-Type: application/json",
-        )
-    if depth(body) > MOST_DEPTH:
-        raise Refusal(
-            422,
-            f"the body is nested deeper than {MOST_DEPTH} levels",
-            "flatten it; no spec needs more",
-        )
-
-
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BRACKET = re.compile(rb"[\[\]{}]")
-
-
-def depth(body: bytes) -> int:
-    """The deepest nesting of brackets outside strings."""
-    deepest = level = 0
-    for bracket in _BRACKET.findall(_STRING.sub(b"", body)):
-        level += 1 if bracket in b"[{" else -1
-        deepest = max(deepest, level)
-    return deepest
-
-
-async def refuse(send: Send, refusal: Refusal) -> None:
-    """Answers with a problem."""
-    body = encoded(refusal.status, refusal.detail, refusal.cure)
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.configuration import Configuration
+from service.folder import store_file
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class State:
     Attributes:
         wake: tells the dispatcher that the queue may have changed.
         free_bytes: free disk where the store lies, or None where that is another machine.
+        running_share: of a sweep's running trials, how far through their budget they are on
+            average, 0 to 1; None where nobody knows.
     """
 
     writing: sessionmaker[Session]
@@ -35,15 +38,15 @@ class State:
     wake: Callable[[], None]
     health: Callable[[], Health]
     free_bytes: Callable[[], int | None]
+    running_share: Callable[[str], float | None]
 
 
 def free_bytes_of(configuration: Configuration) -> Callable[[], int | None]:
-    """Measures free disk under the state folder; PostgreSQL keeps its own house."""
+    """Measures free disk where the SQLite file lies; PostgreSQL keeps its own house."""
 
     def measure() -> int | None:
-        if not configuration.database_url.startswith("sqlite"):
-            return None
-        return shutil.disk_usage(configuration.state_folder).free
+        file = store_file(configuration.database_url)
+        return None if file is None else shutil.disk_usage(file.parent).free
 
     return measure
 

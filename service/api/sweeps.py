@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
 
 from models.catalog import experiments
 from service.api.disk import check_disk, disk_bytes
@@ -20,12 +21,18 @@ from service.store.progress import progress
 router = APIRouter(prefix="/sweeps", tags=["sweeps"])
 
 
+class Nothing(BaseModel):
+    """A body without keys."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class Resume(BaseModel):
     """The numerics class that is accepted after a change of code."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    accept_class: str | None = None
+    accept_class: Annotated[str, Field(max_length=64)] | None = None
 
 
 @router.post("", status_code=201)
@@ -35,21 +42,24 @@ def submit(
     session: Writing,
     response: Response,
     dry_run: Annotated[bool, Query(description="say what it would run, store nothing")] = False,
-    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+    idempotency_key: Annotated[
+        str | None, Header(min_length=1, max_length=255, pattern="^[ -~]*$")
+    ] = None,
 ) -> dict[str, Any]:
     """Creates a sweep; with `dry_run` says what it would run."""
     plan = parse(body, experiments())
     if dry_run:
         response.status_code = 200
         return plan_json(plan, state)
-    check_disk(plan, state.free_bytes())
     key = None
     if idempotency_key is not None:
         text = json.dumps(body, sort_keys=True)
         key = (idempotency_key, hashlib.sha256(text.encode()).hexdigest())
+    if key is None or sweeps.keyed(session, key) is None:  # what is stored needs no more disk
+        check_disk(plan, state.free_bytes())
     sweep, _new = sweeps.create(session, plan, now=datetime.now(UTC), idempotency_key=key)
     response.headers["Location"] = f"/api/v1/sweeps/{sweep}"
-    return sweep_json(sweeps.show(session, sweep), progress(session, sweep))
+    return _sweep(sweep, session, state)
 
 
 def plan_json(plan: Plan, state: State) -> dict[str, Any]:
@@ -80,51 +90,68 @@ def plan_json(plan: Plan, state: State) -> dict[str, Any]:
 @router.get("")
 def index(
     session: Reading,
+    state: StateDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     after: Annotated[str | None, Query(max_length=32)] = None,
 ) -> dict[str, Any]:
     """Sweeps, newest first; `next` continues."""
     found = sweeps.page(session, after=after, limit=limit + 1)
-    items = [sweep_json(v, progress(session, v.id), with_spec=False) for v in found[:limit]]
+    items = [
+        sweep_json(v, progress(session, v.id), state.running_share(v.id), with_spec=False)
+        for v in found[:limit]
+    ]
     return {"items": items, "next": found[limit - 1].id if len(found) > limit else None}
 
 
 @router.get("/{sweep}")
-def show(sweep: str, session: Reading) -> dict[str, Any]:
+def show(sweep: str, session: Reading, state: StateDep) -> dict[str, Any]:
     """One sweep with its spec, state and counters."""
-    return sweep_json(sweeps.show(session, sweep), progress(session, sweep))
+    return _sweep(sweep, session, state)
 
 
 @router.get("/{sweep}/progress")
-def counters(sweep: str, session: Reading) -> dict[str, Any]:
+def counters(sweep: str, session: Reading, state: StateDep) -> dict[str, Any]:
     """Counters only, at the same cost for any number of trials."""
-    return progress_json(progress(session, sweep))
+    return progress_json(progress(session, sweep), state.running_share(sweep))
 
 
 @router.post("/{sweep}/pause")
-def pause(sweep: str, session: Writing) -> dict[str, Any]:
+def pause(
+    sweep: str,
+    session: Writing,
+    state: StateDep,
+    body: Nothing | None = None,  # noqa: ARG001 - its shape is judged
+) -> dict[str, Any]:
     """Stops claims; trials that train go on to their end."""
     sweeps.pause(session, sweep)
-    return _after(sweep, session)
+    return _sweep(sweep, session, state)
 
 
 @router.post("/{sweep}/resume")
-def resume(sweep: str, session: Writing, body: Resume | None = None) -> dict[str, Any]:
+def resume(
+    sweep: str, session: Writing, state: StateDep, body: Resume | None = None
+) -> dict[str, Any]:
     """Goes on; after a change of code only with the class that is accepted."""
     accept = body.accept_class if body is not None else None
     sweeps.resume(session, sweep, accept_class=accept)
-    return _after(sweep, session)
+    return _sweep(sweep, session, state)
 
 
 @router.post("/{sweep}/cancel")
-def cancel(sweep: str, session: Writing) -> dict[str, Any]:
+def cancel(
+    sweep: str,
+    session: Writing,
+    state: StateDep,
+    body: Nothing | None = None,  # noqa: ARG001 - its shape is judged
+) -> dict[str, Any]:
     """Cancels what waits at once, what trains at its next boundary."""
     sweeps.cancel(session, sweep, now=datetime.now(UTC))
-    return _after(sweep, session)
+    return _sweep(sweep, session, state)
 
 
-def _after(sweep: str, session: Writing) -> dict[str, Any]:
-    return sweep_json(sweeps.show(session, sweep), progress(session, sweep))
+def _sweep(sweep: str, session: Session, state: State) -> dict[str, Any]:
+    share = state.running_share(sweep)
+    return sweep_json(sweeps.show(session, sweep), progress(session, sweep), share)
 
 
 @router.delete("/{sweep}", status_code=204)

@@ -8,6 +8,7 @@ from service.api.state import Reading
 from service.api.views import trial_json
 from service.errors import ProblemError
 from service.store import sweeps, trials
+from service.store.trials import MOST_ID, MOST_INDEX
 
 router = APIRouter(tags=["trials"])
 
@@ -19,16 +20,20 @@ def page(
     sweep: str,
     session: Reading,
     arm: str | None = None,
-    cell: int | None = None,
+    cell: Annotated[int | None, Query(ge=0, le=MOST_INDEX)] = None,
     end_state: EndState | None = None,
     success: bool | None = None,
     criterion: Annotated[
-        int | None, Query(ge=0, description="which criterion success is of")
+        int | None, Query(ge=0, le=MOST_INDEX, description="which criterion success is of")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    after: int | None = None,
+    after: Annotated[int | None, Query(ge=0, le=MOST_ID)] = None,
 ) -> dict[str, Any]:
-    """Trials that have been claimed, in order of id; `next` continues."""
+    """Trials that have been claimed, in order of id; `next` continues.
+
+    An outcome is shown, and found by success or an end state other than errored and cancelled, once
+    its cohort is settled; until then the trial's state is `arrived`.
+    """
     sweeps.show(session, sweep)
     if (success is None) != (criterion is None):
         raise ProblemError(
@@ -53,5 +58,5 @@ def page(
 
 @router.get("/trials/{trial}")
 def show(trial: int, session: Reading) -> dict[str, Any]:
-    """One trial, with the error and traceback of an errored one."""
+    """One trial; with its outcome once its cohort is settled, or with its error and traceback."""
     return trial_json(trials.show(session, trial), with_traceback=True)

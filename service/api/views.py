@@ -5,6 +5,7 @@ from typing import Any
 
 from service.store.progress import Progress
 from service.store.sweeps import CODE_CHANGED, SweepView
+from service.store.tables import HAS_OUTCOME
 from service.store.trials import TrialView
 
 
@@ -23,7 +24,9 @@ def cure_of(view: SweepView) -> str | None:
     )
 
 
-def sweep_json(view: SweepView, progress: Progress, *, with_spec: bool = True) -> dict[str, Any]:
+def sweep_json(
+    view: SweepView, progress: Progress, share: float | None, *, with_spec: bool = True
+) -> dict[str, Any]:
     """A sweep."""
     base = f"/api/v1/sweeps/{view.id}"
     body: dict[str, Any] = {
@@ -39,7 +42,7 @@ def sweep_json(view: SweepView, progress: Progress, *, with_spec: bool = True) -
         "ended_at": moment(view.ended_at),
         "trials": view.trials,
         "classes": list(view.classes),
-        "progress": progress_json(progress),
+        "progress": progress_json(progress, share),
         "links": {
             "self": base,
             "progress": f"{base}/progress",
@@ -53,24 +56,30 @@ def sweep_json(view: SweepView, progress: Progress, *, with_spec: bool = True) -
     return body
 
 
-def progress_json(progress: Progress) -> dict[str, Any]:
-    """Counters. Successes are of settled cohorts only; arrivals are counts by end state."""
+def progress_json(progress: Progress, share: float | None) -> dict[str, Any]:
+    """Counters. What arrived is one number an arm: with `leave` even its kinds tell successes.
+
+    End states and successes are of settled cohorts only; errored and cancelled are nobody's.
+    """
     return {
         "state": progress.state,
         "reason": progress.reason,
         "trials": progress.trials,
         "ended": progress.ended,
         "running": progress.running,
+        "running_share": share,
         "cohorts": {"total": progress.cohorts, "settled": progress.settled_cohorts},
         "arms": [
             {
                 "name": arm.name,
                 "trials": arm.trials,
                 "running": arm.running,
-                "ended": dict(arm.ended),
+                "ended": sum(arm.ended.values()),
+                "errored": arm.ended["errored"],
+                "cancelled": arm.ended["cancelled"],
                 "settled": {
                     "trials": arm.settled_trials,
-                    "errored": arm.settled["errored"],
+                    "end_states": dict(arm.settled),
                     "successes": [
                         {
                             "metric": rule.metric,
@@ -86,23 +95,27 @@ def progress_json(progress: Progress) -> dict[str, Any]:
             }
             for arm in progress.arms
         ],
-        "eta_s": eta_s(progress, datetime.now(UTC)),
+        "eta_s": eta_s(progress, share, datetime.now(UTC)),
     }
 
 
-def eta_s(progress: Progress, now: datetime) -> float | None:
-    """Seconds to the end at the mean pace so far; None before the first trial has ended.
+def eta_s(progress: Progress, share: float | None, now: datetime) -> float | None:
+    """Seconds to the end at the mean pace so far; None before anything is done.
 
-    Trials of one budget end together, so the estimate moves in steps of a pack.
+    Args:
+        share: how far through their budget running trials are; without it they count as not begun,
+            and the estimate moves in steps of a pack.
     """
-    if progress.state != "running" or progress.started_at is None or progress.ended == 0:
+    done = progress.ended + progress.running * (share or 0.0)
+    if progress.state != "running" or progress.started_at is None or done == 0:
         return None
     elapsed = (now - progress.started_at).total_seconds()
-    return round(elapsed / progress.ended * (progress.trials - progress.ended), 1)
+    return round(elapsed / done * (progress.trials - done), 1)
 
 
 def trial_json(view: TrialView, *, with_traceback: bool = False) -> dict[str, Any]:
-    """A trial."""
+    """A trial; while its cohort is not settled an outcome is said to have arrived, no more."""
+    arrived = not view.settled and view.state in HAS_OUTCOME
     body = {
         "id": view.id,
         "sweep": view.sweep,
@@ -111,12 +124,13 @@ def trial_json(view: TrialView, *, with_traceback: bool = False) -> dict[str, An
         "cell": view.cell,
         "seed": view.seed,
         "cohort": view.cohort,
-        "state": view.state,
+        "settled": view.settled,
+        "state": "arrived" if arrived else view.state,
         "attempt": view.attempt,
-        "steps": view.steps,
-        "metrics": {name: vars(m) for name, m in view.metrics.items()},
-        "successes": {str(k): won for k, won in view.successes.items()},
-        "fingerprint": view.fingerprint,
+        "steps": None if arrived else view.steps,
+        "metrics": {} if arrived else {name: vars(m) for name, m in view.metrics.items()},
+        "successes": {} if arrived else {str(k): won for k, won in view.successes.items()},
+        "fingerprint": None if arrived else view.fingerprint,
         "numerics": view.numerics,
         "worker": view.worker,
         "claimed_at": moment(view.claimed_at),

@@ -2,7 +2,7 @@
 
 import typer
 
-from service.cli import catalogue, operate, report, submit, sweeps
+from service.cli import bench, catalogue, operate, report, submit, sweeps
 
 app = typer.Typer(
     name="seedbed",
@@ -11,7 +11,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    epilog="All but serve, backup, db and demo speak to a running service (--url, SEEDBED_URL).",
+    epilog="All but serve, backup, db, demo and bench speak to a running service (--url, "
+    "SEEDBED_URL).",
 )
 
 app.command()(operate.serve)
@@ -29,6 +30,7 @@ app.add_typer(catalogue.experiments, name="experiments")
 app.command()(operate.backup)
 app.add_typer(operate.db, name="db")
 app.command()(operate.demo)
+app.command(context_settings=bench.PASSED_ON)(bench.bench)
 
 
 def main() -> None:

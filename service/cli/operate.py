@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.connection import REFUSED, USAGE, fail, spoken
+from service.cli.connection import INTERRUPTED, REFUSED, USAGE, fail, spoken
 
 if TYPE_CHECKING:
     from service.configuration import Configuration
@@ -44,15 +44,22 @@ def serve(
         Path | None, typer.Option("--state-folder", help="Where SQLite lies.")
     ] = None,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Ray workers.")] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="Where trials train: cpu or cuda.")
+    ] = None,
 ) -> None:
     """Run the service on this machine until Ctrl-C; nothing that was recorded is lost."""
-    configuration = configured(host=host, port=port, state_folder=state_folder, workers=workers)
+    configuration = configured(
+        host=host, port=port, state_folder=state_folder, workers=workers, device=device
+    )
     from service.dispatch.loop import LeaseLostError
     from service.embedded import PortTakenError
     from service.embedded import serve as run
+    from service.folder import OpenFolderError
+    from service.gpus import TooFewGpusError
     from service.store.errors import StoreError
 
-    with spoken(StoreError, PortTakenError, LeaseLostError):
+    with spoken(StoreError, OpenFolderError, PortTakenError, TooFewGpusError, LeaseLostError):
         run(configuration)
 
 
@@ -84,18 +91,20 @@ def backup(
 def upgrade() -> None:
     """Bring the store's schema to the newest version; `serve` does the same at its start."""
     configuration = configured()
-    from service.embedded import ownership, prepare_folder
+    from service.embedded import ownership
+    from service.folder import OpenFolderError, prepare
     from service.store.engine import open_engine
     from service.store.engine import upgrade as migrate
     from service.store.errors import StoreError
 
-    prepare_folder(configuration.state_folder)
-    with spoken(StoreError), ownership(configuration.database_url):
-        engine = open_engine(configuration.database_url)
-        try:
-            migrate(engine)
-        finally:
-            engine.dispose()
+    with spoken(StoreError, OpenFolderError):
+        prepare(configuration)
+        with ownership(configuration.database_url):
+            engine = open_engine(configuration.database_url)
+            try:
+                migrate(engine)
+            finally:
+                engine.dispose()
     typer.echo("the store's schema is the newest")
 
 
@@ -104,10 +113,16 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the dashboard running until Ctrl-C.")
     ] = False,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="So many seeds an arm instead of 100.")
+    ] = None,
 ) -> None:
     """Run a real sweep on this machine, from nothing to its report."""
     from service.cli.demo import DemoError, run
     from service.client import ServiceError, ServiceUnreachableError
 
-    with spoken(DemoError, ServiceError, ServiceUnreachableError):
-        run(keep=keep)
+    try:
+        with spoken(DemoError, ServiceError, ServiceUnreachableError):
+            run(keep=keep, seeds=seeds)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None

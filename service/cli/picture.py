@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from service.words import duration, ended, rate, rule, threshold
+from service.words import duration, rate, rule, threshold
 
 #: thresholds that fit a terminal; the report has all of them
 _MOST_THRESHOLDS = 4
@@ -31,7 +31,7 @@ def draw(name: str, progress: Mapping[str, Any], notice: str = "") -> Renderable
     for arm in progress["arms"]:
         table.add_row(*_row(arm, shown))
     lines: list[RenderableType] = [Text(headline(name, progress), style="bold"), table]
-    lost = sum(arm["ended"]["errored"] for arm in progress["arms"])
+    lost = sum(arm["errored"] for arm in progress["arms"])
     if lost:
         lines.append(Text(f"{lost} trials errored; `seedbed show` names them", style="yellow"))
     lines.append(Text(_note(progress, shown), style="dim"))
@@ -45,8 +45,8 @@ def _row(arm: Mapping[str, Any], shown: list[Mapping[str, Any]]) -> list[Rendera
     won = [c for c in arm["settled"]["successes"] if _key(c) in {_key(s) for s in shown}]
     return [
         Text(arm["name"]),
-        ProgressBar(total=arm["trials"], completed=ended(arm), width=_BAR_WIDTH),
-        Text(f"{ended(arm)}/{arm['trials']}"),
+        ProgressBar(total=arm["trials"], completed=arm["ended"], width=_BAR_WIDTH),
+        Text(f"{arm['ended']}/{arm['trials']}"),
         Text(str(settled)),
         *(
             Text(rate(c["successes"], settled), style="bold" if c["primary"] else "")
@@ -72,10 +72,19 @@ def headline(name: str, progress: Mapping[str, Any]) -> str:
         f"{name}: {progress['state']}",
         f"{progress['ended']} of {progress['trials']} trials ended",
         f"{cohorts['settled']} of {cohorts['total']} cohorts settled",
+        *_running(progress),
     ]
     if progress.get("eta_s") is not None:
         parts.append(f"about {duration(progress['eta_s'])} left")
     return ", ".join(parts)
+
+
+def _running(progress: Mapping[str, Any]) -> list[str]:
+    """How far the running trials are, where that is known."""
+    share = progress.get("running_share")
+    if share is None or not progress["running"]:
+        return []
+    return [f"{progress['running']} running, {100 * share:.0f} % through on average"]
 
 
 def plain_line(progress: Mapping[str, Any]) -> str:
@@ -85,6 +94,7 @@ def plain_line(progress: Mapping[str, Any]) -> str:
     parts = [
         f"{progress['state']}: {gone} of {trials} trials ended ({100 * gone // max(1, trials)} %)",
         f"{cohorts['settled']} of {cohorts['total']} cohorts settled",
+        *_running(progress),
     ]
     first = next(iter(chosen(progress)), None)
     if first is not None and cohorts["settled"]:

@@ -52,7 +52,7 @@ def show(sweep: SweepId, *, as_json: AsJson = False, url: Url = DEFAULT) -> None
             typer.echo(json.dumps(found, indent=2))
             return
         _describe(found)
-        if any(arm["ended"]["errored"] for arm in found["progress"]["arms"]):
+        if any(arm["errored"] for arm in found["progress"]["arms"]):
             some = itertools.islice(client.trials(sweep, end_state="errored"), _MOST_ERRORS)
             for trial in some:
                 typer.echo(f"errored trial {trial['id']} ({trial['arm']}): {trial['error']}")

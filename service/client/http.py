@@ -126,7 +126,11 @@ class Client:
         success: bool | None = None,
         criterion: int | None = None,
     ) -> Iterator[Json]:
-        """A sweep's trials that were claimed, in order of id; pages are asked for as needed."""
+        """A sweep's trials that were claimed, in order of id; pages are asked for as needed.
+
+        Outcomes are shown, and found by success, once their cohort is settled; a trial that ended
+        before is in state `arrived`.
+        """
         wanted = {
             "arm": arm,
             "cell": cell,

@@ -4,12 +4,14 @@ Every page is whole without a script. Rates are of settled cohorts; arrivals are
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
+from fastapi.params import Depends
 from fastapi.responses import HTMLResponse
 
-from service.api.state import Reading
+from service.api.state import Reading, State, StateDep
 from service.api.views import sweep_json
 from service.dashboard.errored import errored
 from service.dashboard.findings import Findings
@@ -25,10 +27,10 @@ After = Annotated[str | None, Query(max_length=32)]
 IfNoneMatch = Annotated[str | None, Header()]
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, dependencies: Sequence[Depends]) -> None:
     """Adds the pages to an application."""
     app.state.findings = Findings()
-    app.include_router(router)
+    app.include_router(router, dependencies=dependencies)
 
 
 def render(template: str, status: int = 200, **content: Any) -> HTMLResponse:
@@ -37,32 +39,37 @@ def render(template: str, status: int = 200, **content: Any) -> HTMLResponse:
 
 
 @router.get("/")
-def index(session: Reading, after: After = None) -> HTMLResponse:
+def index(session: Reading, state: StateDep, after: After = None) -> HTMLResponse:
     """Sweeps, newest first."""
-    return render("sweeps.html", **_newest(session, after))
+    return render("sweeps.html", **_newest(session, state, after))
 
 
 @router.get("/fragments/sweeps")
 def index_fragment(
-    session: Reading, after: After = None, if_none_match: IfNoneMatch = None
+    session: Reading,
+    state: StateDep,
+    after: After = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """What of the list changes."""
-    return _fragment(text("_sweeps.html", **_newest(session, after)), if_none_match)
+    return _fragment(text("_sweeps.html", **_newest(session, state, after)), if_none_match)
 
 
 @router.get("/sweeps/{sweep}")
-def show(sweep: str, session: Reading) -> HTMLResponse:
+def show(sweep: str, session: Reading, state: StateDep) -> HTMLResponse:
     """One sweep."""
     try:
-        return render("sweep.html", **_one(session, sweep))
+        return render("sweep.html", **_one(session, state, sweep))
     except UnknownSweepError as error:
         return render("missing.html", 404, detail=error.args[0])
 
 
 @router.get("/fragments/sweeps/{sweep}")
-def show_fragment(sweep: str, session: Reading, if_none_match: IfNoneMatch = None) -> Response:
+def show_fragment(
+    sweep: str, session: Reading, state: StateDep, if_none_match: IfNoneMatch = None
+) -> Response:
     """What of a sweep changes; its cost is arms x criteria, whatever the number of trials."""
-    return _fragment(text("_sweep.html", **_one(session, sweep)), if_none_match)
+    return _fragment(text("_sweep.html", **_one(session, state, sweep)), if_none_match)
 
 
 @router.get("/fragments/sweeps/{sweep}/findings")
@@ -85,17 +92,20 @@ def static(name: str, if_none_match: IfNoneMatch = None) -> Response:
     return Response(file.content, media_type=file.media_type, headers=headers)
 
 
-def _newest(session: Reading, after: str | None) -> dict[str, Any]:
+def _newest(session: Reading, state: State, after: str | None) -> dict[str, Any]:
     found = sweeps.page(session, after=after, limit=PAGE + 1)
-    items = [sweep_json(v, progress(session, v.id), with_spec=False) for v in found[:PAGE]]
+    items = [
+        sweep_json(v, progress(session, v.id), state.running_share(v.id), with_spec=False)
+        for v in found[:PAGE]
+    ]
     following = found[PAGE - 1].id if len(found) > PAGE else None
     return {"sweeps": items, "after": after, "following": following}
 
 
-def _one(session: Reading, sweep: str) -> dict[str, Any]:
+def _one(session: Reading, state: State, sweep: str) -> dict[str, Any]:
     view = sweeps.show(session, sweep)
-    found = sweep_json(view, progress(session, sweep))
-    lost = sum(arm["ended"]["errored"] for arm in found["progress"]["arms"])
+    found = sweep_json(view, progress(session, sweep), state.running_share(sweep))
+    lost = sum(arm["errored"] for arm in found["progress"]["arms"])
     return {"sweep": found, "errors": errored(session, sweep) if lost else [], "lost": lost}
 
 

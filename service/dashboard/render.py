@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service import words
+from service.report.claim import claim
 
 _HERE = Path(__file__).parent
 _MEDIA_TYPES = {
@@ -24,10 +25,10 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.globals.update(
+    claim=claim,
     rule=words.rule,
     threshold=words.threshold,
     duration=words.duration,
-    ended=words.ended,
 )
 _environment.filters.update(
     moment=words.moment, percent=words.percent, points=words.points, p=words.p

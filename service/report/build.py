@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from models.catalog import experiments
 from service.plan import Arm, Criterion, Plan
 from service.report.canonical import digest, digest_lines
 from service.report.contrasts import contrast
@@ -16,6 +17,7 @@ from service.store import evidence
 from service.store.plans import plan_of
 from service.store.progress import CellCounts, Progress, cell_counts, progress
 from service.store.tables import END_STATES, HAS_OUTCOME
+from service.structures import resolved
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,13 @@ class Report:
         findings: a function of the spec and the settled cohorts, and of nothing else.
         findings_hash: SHA-256 of the findings' canonical JSON.
         run_log: times, attempts, workers, numerics classes; not hashed.
+        data: names of the fixed data sets that trials are judged on, as the catalogue knows them.
     """
 
     findings: Mapping[str, Any]
     findings_hash: str
     run_log: Mapping[str, Any]
+    data: tuple[str, ...] = ()
 
 
 def build(session: Session, sweep: str) -> Report:
@@ -64,7 +68,15 @@ def build(session: Session, sweep: str) -> Report:
         ],
         "outcomes_hash": outcomes_hash,
     }
-    return Report(findings, digest(findings), run_log(session, sweep))
+    return Report(findings, digest(findings), run_log(session, sweep), _data(plan))
+
+
+def _data(plan: Plan) -> tuple[str, ...]:
+    """Of every structure, since a data set may be in the grid or an arm's own."""
+    experiment = experiments().get(plan.experiment)
+    if experiment is None:  # its package is not installed any more
+        return ()
+    return tuple(sorted({name for s in resolved(plan, experiment) for name in experiment.data(s)}))
 
 
 def _noted(
@@ -77,15 +89,10 @@ def _noted(
 
 def _plan(plan: Plan, now: Progress, *, complete: bool) -> dict[str, Any]:
     """How much of the plan the findings rest on, and why intervals may be missing."""
-    reason = None
-    if not complete:
-        reason = (
-            "intervals and p appear when the plan is complete: a fixed-n interval at a moment "
-            "chosen by looking is not valid"
-            if now.state != "cancelled"
-            else "the sweep was cancelled before its plan was met: a fixed-n interval at a "
-            "moment chosen by looking is not valid"
-        )
+    reason = (
+        "intervals and p need the whole plan: a fixed-n interval at a moment chosen by looking is "
+        "not valid"
+    )
     return {
         "seeds": plan.seeds,
         "cells": len(plan.cells),
@@ -94,7 +101,7 @@ def _plan(plan: Plan, now: Progress, *, complete: bool) -> dict[str, Any]:
         "settled_cohorts": now.settled_cohorts,
         "settled_seeds": min(plan.seeds, now.settled_cohorts * plan.cohort),
         "complete": complete,
-        "no_intervals": reason,
+        "no_intervals": None if complete else reason,
     }
 
 

@@ -39,14 +39,17 @@ def shown(value: object) -> str:
 
 
 def near(name: object, known: Iterable[str]) -> str:
-    """A cure for an unknown name: the closest known one, or all of them."""
+    """A cure for an unknown name: the closest known one, or all of them; without any, none."""
     names = sorted(known)
+    if not names:
+        return "leave it out"
     found = difflib.get_close_matches(str(name), names, n=1)
     return f"did you mean {found[0]!r}?" if found else f"known are {', '.join(names)}"
 
 
 #: pydantic's error types in JSON's words: the rule, and what to do
 _TYPES = {
+    "json_invalid": ("the body must be JSON", "mend it at this character"),
     "missing": ("it is required", "add it"),
     "extra_forbidden": ("there is no such key", "remove it"),
     "dict_type": ("it must be an object", "write it as {key: value, ...}"),

@@ -4,8 +4,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-#: a name is shown on pages and stored by PostgreSQL, which takes no NUL
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+#: a name is one line on pages and in reports, reads from left to right, and holds no NUL, which
+#: PostgreSQL does not take
+Name = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$",
+    ),
+]
 
 
 def _no_minus_zero(value: Any) -> Any:

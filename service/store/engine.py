@@ -57,11 +57,7 @@ def session_factory(engine: Engine) -> sessionmaker[Session]:
 
 
 def reading_factory(engine: Engine) -> sessionmaker[Session]:
-    """Sessions that only read, never take a write lock, and see one moment throughout.
-
-    Counters that are read one after the other belong together: successes of the settled cohorts
-    over the trials of the same cohorts.
-    """
+    """Sessions that only read, never take a write lock, and see the store at one moment."""
     return sessionmaker(reading_engine(engine), expire_on_commit=False)
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import RowMapping, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from service.plan import Plan
@@ -64,28 +65,53 @@ def create(
     """Writes a sweep; returns its id and whether it is new.
 
     Args:
-        idempotency_key: the key and a hash of the body; the same pair again gives the same sweep.
+        idempotency_key: the key and a hash of the body; the same pair again gives the same sweep,
+            also when both come at once.
 
     Raises:
         IdempotencyConflictError: the key came with another body before.
     """
-    if idempotency_key is not None:
-        key, body = idempotency_key
-        known = session.execute(select(idempotency).where(idempotency.c.key == key)).one_or_none()
-        if known is not None:
-            if known.body_hash != body:
-                raise IdempotencyConflictError(
-                    f"Idempotency-Key {key!r} was used with another body, for sweep {known.sweep}; "
-                    "a key names one request",
-                    "send this request with a new key",
-                )
-            return known.sweep, False
     sweep = new_id()
-    write_plan(session, sweep, plan, now)
-    if idempotency_key is not None:
-        key, body = idempotency_key
-        session.execute(insert(idempotency).values(key=key, body_hash=body, sweep=sweep))
-    return sweep, True
+    if idempotency_key is None:
+        write_plan(session, sweep, plan, now)
+        return sweep, True
+    while True:
+        known = keyed(session, idempotency_key)
+        if known is not None:
+            return known, False
+        with session.begin_nested() as attempt:
+            write_plan(session, sweep, plan, now)
+            if _take(session, idempotency_key, sweep):
+                return sweep, True
+            attempt.rollback()  # whoever took the key meanwhile has committed: look again
+
+
+def keyed(session: Session, idempotency_key: tuple[str, str]) -> str | None:
+    """The sweep that this key and body hash made before.
+
+    Raises:
+        IdempotencyConflictError: the key came with another body.
+    """
+    key, body = idempotency_key
+    known = session.execute(select(idempotency).where(idempotency.c.key == key)).one_or_none()
+    if known is None:
+        return None
+    if known.body_hash != body:
+        raise IdempotencyConflictError(
+            f"Idempotency-Key {key!r} was used with another body, for sweep {known.sweep}; "
+            "a key names one request",
+            "send this request with a new key",
+        )
+    return str(known.sweep)
+
+
+def _take(session: Session, idempotency_key: tuple[str, str], sweep: str) -> bool:
+    """Writes the key down unless it is there; waits for whoever is about to write it."""
+    key, body = idempotency_key
+    module: Any = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = module.insert(idempotency).values(key=key, body_hash=body, sweep=sweep)
+    statement = statement.on_conflict_do_nothing().returning(idempotency.c.key)
+    return session.scalar(statement) is not None
 
 
 def new_id() -> str:
@@ -161,9 +187,17 @@ def resume(session: Session, sweep: str, *, accept_class: str | None = None) -> 
     The class that it keeps to needs no acceptance: it goes on unchanged, once workers are of it.
 
     Raises:
-        StateConflictError: the sweep is not paused, or the class offered was not accepted.
+        StateConflictError: the sweep is not paused, the class offered was not accepted, or none
+            was offered.
     """
     row = lock(session, sweep)
+    asked = row["state"] == "paused" and row["reason"] == CODE_CHANGED
+    if accept_class is not None and not asked:
+        raise StateConflictError(
+            f"accept_class {accept_class!r} came for sweep {sweep}, which is {row['state']} and "
+            "not paused because of a change of code: there is no class to accept",
+            f"resume it without accept_class, or see its state with `seedbed show {sweep}`",
+        )
     if row["state"] in ("waiting", "running"):
         return
     if row["state"] != "paused":

@@ -9,13 +9,31 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from service.store.errors import UnknownTrialError
-from service.store.tables import arms, cells, is_in, outcomes, results, settings, successes, trials
+from service.store.tables import (
+    HAS_OUTCOME,
+    arms,
+    cells,
+    is_in,
+    outcomes,
+    results,
+    settings,
+    successes,
+    sweeps,
+    trials,
+)
 from workers.messages import MetricRecord
+
+#: the largest id, and the largest index, that a column holds
+MOST_ID, MOST_INDEX = 2**63 - 1, 2**31 - 1
+_SETTLED = trials.c.cohort < sweeps.c.settled_cohorts
 
 
 @dataclass(frozen=True)
 class TrialView:
-    """A trial; outcome fields are None until it has one."""
+    """A trial; outcome fields are None until it has one.
+
+    The record is whole whether or not its cohort is `settled`: who shows it must look at that.
+    """
 
     id: int
     sweep: str
@@ -31,6 +49,7 @@ class TrialView:
     ended_at: datetime | None
     error: str | None
     traceback: str | None
+    settled: bool
     steps: int | None
     fingerprint: str | None
     numerics: str | None
@@ -52,7 +71,8 @@ def page(
     """Trials of a sweep in order of id, after one of them.
 
     Args:
-        success: (criterion index, whether it was met).
+        end_state: one that comes with an outcome finds trials of settled cohorts only.
+        success: (criterion index, whether it was met), of trials of settled cohorts only.
     """
     query = _query().where(trials.c.sweep == sweep).order_by(trials.c.id).limit(limit)
     if after is not None:
@@ -63,6 +83,8 @@ def page(
         query = query.where(cells.c.index == cell)
     if end_state is not None:
         query = query.where(is_in(end_state))
+    if success is not None or end_state in HAS_OUTCOME:
+        query = query.where(_SETTLED)
     if success is not None:
         query = query.join(successes, successes.c.trial == trials.c.id).where(
             successes.c.criterion == success[0], successes.c.success == int(success[1])
@@ -76,7 +98,8 @@ def show(session: Session, trial: int) -> TrialView:
     Raises:
         UnknownTrialError: there is none of this id.
     """
-    found = _views(session, _query().where(trials.c.id == trial))
+    known = 0 < trial <= MOST_ID
+    found = _views(session, _query().where(trials.c.id == trial)) if known else []
     if not found:
         raise UnknownTrialError(trial)
     return found[0]
@@ -99,10 +122,12 @@ def _query() -> Select[Any]:
             trials.c.ended_at,
             trials.c.error,
             trials.c.traceback,
+            _SETTLED.label("settled"),
             outcomes.c.steps,
             outcomes.c.fingerprint,
             outcomes.c.class_id.label("numerics"),
         )
+        .join(sweeps, sweeps.c.id == trials.c.sweep)
         .join(cells, cells.c.id == trials.c.cell)
         .join(arms, (arms.c.sweep == trials.c.sweep) & (arms.c.index == trials.c.arm))
         .join(
@@ -126,6 +151,10 @@ def _views(session: Session, query: Select[Any]) -> list[TrialView]:
     for s in session.execute(judged):
         won.setdefault(s.trial, {})[s.criterion] = bool(s.success)
     return [
-        TrialView(**r, metrics=metrics.get(r["id"], {}), successes=won.get(r["id"], {}))
+        TrialView(
+            **r,
+            metrics=metrics.get(r["id"], {}),
+            successes=won.get(r["id"], {}),
+        )
         for r in rows
     ]

@@ -1,5 +1,6 @@
 """A whole Seedbed as a process of its own, on a free port and a state folder of the test's."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -44,13 +45,20 @@ Serve = Callable[..., Running]
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """Starts services on one state folder; whatever still runs is ended after the test."""
+    with services(tmp_path) as start:
+        yield start
+
+
+@contextlib.contextmanager
+def services(folder: Path) -> Iterator[Serve]:
+    """Starts services on the state folder within `folder`; ends whatever still runs."""
     started: list[Running] = []
 
     def start(**environment: str) -> Running:
         port = free_port()
-        log = tmp_path / f"serve-{len(started)}.log"
+        log = folder / f"serve-{len(started)}.log"
         variables = os.environ | {
-            "SEEDBED_STATE_FOLDER": str(tmp_path / "state"),
+            "SEEDBED_STATE_FOLDER": str(folder / "state"),
             "SEEDBED_SLICE_S": "0.2",
             **environment,
         }

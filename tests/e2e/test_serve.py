@@ -1,5 +1,6 @@
 """The service as a person meets it: a second one is refused, Ctrl-C stops it, the next goes on."""
 
+import os
 import stat
 import subprocess
 import sys
@@ -74,6 +75,24 @@ def test_a_service_on_postgresql_trains_the_same_bits(serve: Serve, postgres: st
     assert hashes[0] == hashes[1]
 
 
+def test_a_device_that_is_not_there_and_a_folder_of_others_are_refused(tmp_path: Path) -> None:
+    """Before anything is trained, with the cure, and the service's own Ray is gone again."""
+    variables = os.environ | {"SEEDBED_PORT": "0", "CUDA_VISIBLE_DEVICES": ""}
+    state = {"SEEDBED_STATE_FOLDER": str(tmp_path / "state")}
+    found = command("serve", "--device", "cuda", env=variables | state)
+    assert found.returncode == 1
+    assert "Ray sees no GPU" in found.stderr
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o755)
+    (shared / "theirs").touch()
+    found = command("serve", env=variables | {"SEEDBED_STATE_FOLDER": str(shared)})
+    assert found.returncode == 1
+    assert "chmod 700" in found.stderr
+    assert "Traceback" not in found.stderr
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o755
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
@@ -81,6 +100,7 @@ def test_a_service_on_postgresql_trains_the_same_bits(serve: Serve, postgres: st
         ("SEEDBED_REDIS_URL", "redis://127.0.0.1", "not built yet"),
         ("SEEDBED_DATABASE_URL", "mysql://x", "SQLite and PostgreSQL"),
         ("SEEDBED_PORT", "99999", "65535"),
+        ("SEEDBED_DEVICE", "gpu", "cpu or cuda"),
     ],
 )
 def test_a_configuration_that_breaks_a_rule_is_refused_with_the_cure(

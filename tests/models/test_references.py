@@ -127,8 +127,8 @@ def test_neural_gpu_equals_convolutions(maps: int) -> None:
         expected.backward()  # type: ignore[no-untyped-call]
         torch.testing.assert_close(loss[lane], expected, rtol=1e-5, atol=1e-6)
         wrong = (logits.argmax(-1) != target) & live
-        torch.testing.assert_close(stats[lane, 0], wrong.sum() / live.sum())
-        torch.testing.assert_close(stats[lane, 1], wrong.any(1).float().mean())
+        torch.testing.assert_close(stats[lane, 0], wrong.sum().double() / live.sum())
+        torch.testing.assert_close(stats[lane, 1], wrong.any(1).double().mean())
         for layer in range(2):
             for kind in ("update", "reset", "candidate"):
                 theirs = network.convolutions[f"{layer}_{kind}"]
@@ -136,6 +136,13 @@ def test_neural_gpu_equals_convolutions(maps: int) -> None:
                 torch.testing.assert_close(ours, theirs.weight.grad, rtol=1e-4, atol=1e-5)
                 bias = grads[f"cgru{layer}.{kind}.b"][lane]
                 torch.testing.assert_close(bias, theirs.bias.grad, rtol=1e-4, atol=1e-5)
+        for name, linear in (("input", network.input), ("output", network.output)):
+            assert linear.weight.grad is not None
+            assert linear.bias.grad is not None
+            ours = grads[f"{name}.w"][lane].T
+            torch.testing.assert_close(ours, linear.weight.grad, rtol=1e-4, atol=1e-5)
+            bias = grads[f"{name}.b"][lane]
+            torch.testing.assert_close(bias, linear.bias.grad, rtol=1e-4, atol=1e-5)
         assert network.embedding.grad is not None
         torch.testing.assert_close(
             grads["embedding"][lane], network.embedding.grad, rtol=1e-4, atol=1e-5

@@ -1,14 +1,16 @@
 """Update rules obey their laws, lane by lane."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from models.kernels.leaves import LeafList
 from models.program import Lanes
 from models.updates.adam import adam
-from models.updates.chain import Leaves, Step, Transformation, chain
+from models.updates.chain import Leaves, Rule, Step, Transformation, Updates, chain
 from models.updates.clip import clip_by_global_norm, clip_by_value
 from models.updates.noise import add_noise, noise_std
 from models.updates.norm import global_norm
@@ -16,14 +18,24 @@ from models.updates.sgd import sgd
 from tests.models.lanes import lanes
 
 
-def apply(
-    rule: Transformation, grads: Leaves, view: Lanes, index: int = 0, prepared: Any = None
-) -> Leaves:
+def begin(rule: Transformation, grads: Leaves, view: Lanes) -> Rule:
+    """A rule at the start of a segment, with fresh state."""
+    return rule.begin(view, rule.init(grads))
+
+
+def once(rule: Rule, grads: Leaves, index: int = 0) -> Leaves:
+    """One update, with its gain multiplied in."""
+    leaves = LeafList({k: v.clone() for k, v in grads.items()})
+    lanes = leaves.lanes
+    found = rule(Updates(leaves, torch.ones(lanes)), Step(index, global_norm(leaves)))
+    if (found.gain != 1).any():
+        found = replace(found, mine=False).settled()
+    return dict(zip(sorted(grads), found.leaves.tensors, strict=True))
+
+
+def apply(rule: Transformation, grads: Leaves, view: Lanes, index: int = 0) -> Leaves:
     """One update of fresh state."""
-    copies = {k: v.clone() for k, v in grads.items()}
-    step = Step(index, global_norm(copies))
-    ready = rule.prepare(view) if prepared is None else prepared
-    return rule.update(copies, rule.init(grads), grads, ready, step)[0]
+    return once(begin(rule, grads, view), grads, index)
 
 
 NOISE = {"noise_eta": 1.0, "noise_gamma": 0.55}
@@ -33,13 +45,17 @@ NOISE = {"noise_eta": 1.0, "noise_gamma": 0.55}
 @pytest.mark.parametrize("gamma", [0.0, 0.55, 1.0])
 @pytest.mark.parametrize("t", [0, 9, 99, 9_999])
 def test_noise_has_the_variance_of_the_law(eta: float, gamma: float, t: int) -> None:
+    check_variance(eta, gamma, t)
+
+
+def check_variance(eta: float, gamma: float, t: int) -> None:
     """Measured variance is eta / (1 + t)^gamma within five standard errors."""
     count = 40_000
     start = t // 10 * 10
     view = lanes(1, {"noise_eta": eta, "noise_gamma": gamma}, start=start)
     drawn = apply(add_noise(), {"w": torch.zeros(1, count)}, view, t - start)["w"].double()
-    expected = eta / (1 + t) ** gamma
-    assert abs(drawn.var().item() / expected - 1) < 5 * np.sqrt(2 / count)
+    expected, found = eta / (1 + t) ** gamma, drawn.var().item()
+    assert abs(found / expected - 1) < 5 * np.sqrt(2 / count), f"variance {found}, not {expected}"
     assert abs(drawn.mean().item()) < 5 * np.sqrt(expected / count)
 
 
@@ -49,21 +65,25 @@ def test_the_table_of_the_paper_sheet_is_met() -> None:
 
 
 def test_noise_is_independent_between_lanes_steps_and_leaves() -> None:
-    rule, view = add_noise(), lanes(2, NOISE)
-    ready = rule.prepare(view)
     zeros = {"a": torch.zeros(2, 5000), "b": torch.zeros(2, 5000)}
-    drawn = [apply(rule, zeros, view, i, ready)[k] for i in (0, 1) for k in ("a", "b")]
+    rule = begin(add_noise(), zeros, lanes(2, NOISE))
+    drawn = [once(rule, zeros, i)[k] for i in (0, 1) for k in ("a", "b")]
     rows = torch.cat(drawn)  # 8 rows that must not correlate
     correlation = torch.corrcoef(rows) - torch.eye(8)
     assert correlation.abs().max() < 0.08
 
 
 def test_a_lane_without_noise_passes_bit_for_bit() -> None:
-    """Even -0.0 stays, and a neighbour's NaN does not spread."""
+    check_untouched(add_noise())
+
+
+def check_untouched(rule: Transformation) -> None:
+    """Beside a noisy lane a plain one keeps even -0.0, and a neighbour's NaN does not spread."""
     grads = {"w": torch.tensor([[-0.0, 1.5], [float("nan"), 2.0]])}
     view = lanes(2, {"noise_eta": [0.0, 1.0], "noise_gamma": 0.55})
-    found = apply(add_noise(), grads, view)["w"]
-    assert torch.equal(found[0].view(torch.int32), grads["w"][0].view(torch.int32))
+    found = apply(rule, grads, view)["w"]
+    bits, before = found[0].view(torch.int32).tolist(), grads["w"][0].view(torch.int32).tolist()
+    assert bits == before, f"the lane without noise became {found[0].tolist()}"
     assert torch.isnan(found[1, 0])
     assert torch.isfinite(found[1, 1])
 
@@ -124,14 +144,13 @@ def test_an_optimiser_equals_torchs_step_for_step(name: str) -> None:
     optimiser = reference(list(theirs.values()), values)
     ours, state = {k: v.clone() for k, v in start.items()}, rule.init(start)
     for segment in range(3):
-        ready = rule.prepare(lanes(1, values, start=segment * 10))
+        step_of = rule.begin(lanes(1, values, start=segment * 10), state)
         for index in range(10):
             grads = {k: torch.randn_like(v) for k, v in start.items()}
             for key, parameter in theirs.items():
                 parameter.grad = grads[key][0].clone()
             optimiser.step()
-            step = Step(index, global_norm(grads))
-            updates, state = rule.update(grads, state, ours, ready, step)
+            updates = once(step_of, grads, index)
             ours = {k: v + updates[k] for k, v in ours.items()}
             for key in ours:
                 torch.testing.assert_close(ours[key][0], theirs[key].data, rtol=2e-6, atol=2e-7)

@@ -25,6 +25,7 @@ def test_without_options_everything_is_local(tmp_path: Path) -> None:
     assert (found.host, found.port, found.max_attempts) == ("127.0.0.1", 8321, 3)
     assert found.database_url == f"sqlite:///{tmp_path / '.seedbed' / 'seedbed.db'}"
     assert found.workers >= 1
+    assert (found.device, found.asked_workers) == ("cpu", None)
 
 
 def test_options_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,6 +36,7 @@ def test_options_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("SEEDBED_URL", "http://127.0.0.1:9000")
     found = Configuration()
     assert (found.port, found.workers, found.host) == (9000, 3, "127.0.0.1")
+    assert found.asked_workers == 3
 
 
 REFUSED = [
@@ -49,6 +51,10 @@ REFUSED = [
     ("SLICE_S", "nan", "finite number"),
     ("MAX_ATTEMPTS", "0", "greater than or equal to 1"),
     ("WORKRES", "3", "did you mean SEEDBED_WORKERS?"),
+    ("DEVICE", "gpu", "trials train on cpu or cuda"),
+    ("DEVICE", "cuda:0", "CUDA_VISIBLE_DEVICES"),
+    ("DATABASE_URL", "sqlite:///:memory:", "outlives the service"),
+    ("DATABASE_URL", "sqlite:///", "outlives the service"),
     ("API_KEY", "x", "no option SEEDBED_API_KEY"),
 ]
 

@@ -5,21 +5,22 @@ import pytest
 from tests.laws import Case, check_pack_law
 from workers.messages import PackSpec
 
-UPDATE = {"noise_eta": 0.01, "noise_gamma": 0.55, "clip_norm": 1.0, "momentum": 0.0}
+UPDATE = {"noise_eta": 0.01, "noise_gamma": 0.55, "clip_norm": 1.0, "momentum": 0.5}
 MLP_VALUES = UPDATE | {
     "learning_rate": 0.01,
     "adam_eps": 1e-8,
     "init_std": 0.2,
     "dropout": 0.1,
 }
+#: weights that overflow at once, and an update that makes them
+WILD_MLP = ({"init_std": 100.0, "learning_rate": 1e30}, {"learning_rate": 1e30})
 
 
-def deep_mlp(name: str, **shared: object) -> Case:
-    """A small MLP for three segments of six steps, evaluated at each boundary."""
+def deep_mlp(name: str, segment: int = 4, **shared: object) -> Case:
+    """A small MLP for three segments, evaluated at each boundary."""
     settings = {"depth": 4, "width": 20, "batch": 8, "optimiser": "adam", "clip": "norm"} | shared
-    spec = PackSpec("deep_mlp", settings, segment=6, steps=18, evaluate_every=1, expensive="end")
-    wild = {"init_std": 100.0, "learning_rate": 1e30}
-    return Case(f"deep_mlp {name}", spec, MLP_VALUES, wild)
+    spec = PackSpec("deep_mlp", settings, segment, 3 * segment, evaluate_every=1, expensive="end")
+    return Case(f"deep_mlp {name}", spec, "test_loss", MLP_VALUES, WILD_MLP)
 
 
 GPU_VALUES = UPDATE | {
@@ -29,13 +30,25 @@ GPU_VALUES = UPDATE | {
     "dropout": 0.1,
     "curriculum_bound": 1.0,
 }
+WILD_GPU = ({"init_weight": 1e30}, {"learning_rate": 1e30})
 
 
 def neural_gpu(name: str, **shared: object) -> Case:
-    """A Neural GPU for three segments of three steps; with this bound lanes change level."""
-    settings = {"bits": 3, "maps": 8, "batch": 4, "eval_examples": 8, "beyond": (5,)} | shared
-    spec = PackSpec("neural_gpu", settings, segment=3, steps=9, evaluate_every=1, expensive="every")
-    return Case(f"neural_gpu {name}", spec, GPU_VALUES, {"init_weight": 1e30})
+    """A Neural GPU for three segments of two steps, all its lanes in one tensor program.
+
+    36 examples are more than the program evaluates at once (32).
+    """
+    settings = {
+        "bits": 2,
+        "start_bits": 2,
+        "maps": 8,
+        "batch": 4,
+        "eval_examples": 36,
+        "beyond": (3,),
+    } | shared
+    spec = PackSpec("neural_gpu", settings, segment=2, steps=6, evaluate_every=1, expensive="end")
+    metric = f"digit_error@{settings['bits']}"
+    return Case(f"neural_gpu {name}", spec, metric, GPU_VALUES, WILD_GPU)
 
 
 CASES = [
@@ -43,11 +56,12 @@ CASES = [
     deep_mlp("sgd", optimiser="sgd"),
     deep_mlp("odd sizes", width=13, batch=5, depth=3),
     deep_mlp("by value", clip="value"),
-    deep_mlp("full size", depth=20, width=50, batch=32),
+    deep_mlp("full size", segment=2, depth=20, width=50, batch=32),
     neural_gpu("8 maps"),
     neural_gpu("12 maps", maps=12, batch=3),
     neural_gpu("24 maps", maps=24, batch=2),
-    neural_gpu("multiplication", task="binary_multiplication", batch=5),
+    # with this bound lanes change level, so that a pack's lanes part and meet again
+    neural_gpu("curriculum", task="binary_multiplication", bits=3, start_bits=1, beyond=(4,)),
 ]
 
 

@@ -1,6 +1,6 @@
-"""The laws can fail: each fault, planted in the engine or in an update rule, is caught."""
+"""The pack law can fail: each fault, planted in the engine or a rule, moves the trials it must."""
 
-import re
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -8,124 +8,109 @@ import pytest
 import torch
 
 from models import streams
-from models.deep_mlp.program import DeepMlp, DigitBatches
+from models.deep_mlp.program import DeepMlp
 from models.program import Lanes, Leaves
-from models.updates import clip, noise, rule
-from models.updates.chain import Step, Transformation
-from tests.laws import Case, check_pack_law
+from models.updates import clip, rule
+from models.updates.chain import Rule, Step, Transformation, Updates
+from tests.company import Ride
+from tests.laws import Case, check_pack_law, crowd, different, ride, run
 from tests.workers.test_pack_laws import deep_mlp
 from workers import pack
 
 Patch = pytest.MonkeyPatch
 CASE: Case = deep_mlp("planted", optimiser="adam")
+TRIALS = crowd(CASE, 13)
+EVERYONE = {t.trial for t in TRIALS}
+WILD = {1, 5, 9}
+NOISY = {t.trial for t in TRIALS if t.values["noise_eta"] > 0} - WILD
 
 
-def caught(case: Case = CASE) -> None:
-    """The pack law fails, and not because anything else broke."""
-    with pytest.raises(AssertionError, match=re.compile("differs alone|itself diverged")):
-        check_pack_law(case, widths=(7,), sample=5)
+def moved(part: str = "fingerprint") -> tuple[set[int], Ride]:
+    """Trials of which this part differs alone and in a pack of seven, and how they rode."""
+    together = ride(CASE.spec, TRIALS, 7)
+    alone = {t.trial: run(CASE.spec, [t], 1)[t.trial] for t in TRIALS}
+    found = different(alone, together, 7)
+    return {d.trial for d in found if part in d.parts}, together
 
 
-def test_without_a_fault_the_law_holds() -> None:
-    check_pack_law(CASE, widths=(7,), sample=5)
+def test_without_a_fault_nothing_moves() -> None:
+    found, together = moved()
+    assert found == set()
+    assert {t for t in EVERYONE if together.outcomes[t].end_state == "diverged"} == WILD
 
 
 def test_clipping_by_the_packs_norm_is_caught(monkeypatch: Patch) -> None:
+    """Every calm trial moves."""
+
     def faulty() -> Transformation:
         sound = clip.clip_by_global_norm()
 
-        def update(u: Leaves, s: Leaves, p: Leaves, ready: Any, step: Step) -> Any:
-            finite = step.grad_norm[torch.isfinite(step.grad_norm)]
-            whole = finite.square().sum().sqrt().expand_as(step.grad_norm)
-            return sound.update(u, s, p, ready, Step(step.index, whole))
+        def begin(lanes: Lanes, state: Leaves) -> Rule:
+            clipped = sound.begin(lanes, state)
 
-        return Transformation(sound.init, sound.prepare, update)
+            def by_pack(updates: Updates, step: Step) -> Updates:
+                finite = step.grad_norm[torch.isfinite(step.grad_norm)]
+                whole = finite.square().sum().sqrt().expand_as(step.grad_norm)
+                return clipped(updates, Step(step.index, whole))
+
+            return by_pack
+
+        return Transformation(sound.init, begin)
 
     monkeypatch.setattr(rule, "clip_by_global_norm", faulty)
-    caught()
+    assert moved()[0] >= EVERYONE - WILD
 
 
 def test_one_noise_stream_for_the_pack_is_caught(monkeypatch: Patch) -> None:
-    def shared(self: Lanes, purpose: streams.Purpose) -> list[torch.Generator]:
-        one = streams.torch_generator(self.keys[0], purpose, self.starts[0] // self.segment)
-        return [one] * len(self)
+    """The noisy trials move, and those without noise do not."""
+    sound = Lanes.counter_keys
 
-    monkeypatch.setattr(Lanes, "torch_generators", shared)
-    caught()
+    def shared(self: Lanes, purpose: streams.Purpose) -> np.ndarray:
+        own = sound(self, purpose)
+        one = np.bitwise_xor.reduce(own, axis=0, keepdims=True)  # of a lane alone: its own
+        return np.repeat(one, len(self), axis=0) if purpose == "noise" else own
 
-
-def check_streams_apart(lanes: Lanes) -> None:
-    """The law that noise, dropout, data and init of a trial share no number."""
-    drawn = {
-        p: torch.empty(64).normal_(generator=lanes.torch_generators(p)[0])  # type: ignore[arg-type]
-        for p in ("init", "data", "noise", "dropout")
-    }
-    names = list(drawn)
-    for i, one in enumerate(names):
-        for other in names[i + 1 :]:
-            assert not torch.equal(drawn[one], drawn[other]), f"{one} is drawn as {other}"
-
-
-def one_lane(start: int = 0) -> Lanes:
-    """A lane on its own."""
-    key = streams.TrialKey(1, 2, 3)
-    return Lanes((key,), {}, (start,), 10, torch.device("cpu"))
-
-
-def test_noise_from_the_stream_of_init_is_caught(monkeypatch: Patch) -> None:
-    check_streams_apart(one_lane())
-    monkeypatch.setitem(streams.PURPOSES, "noise", streams.PURPOSES["init"])
-    with pytest.raises(AssertionError, match="init is drawn as noise"):
-        check_streams_apart(one_lane())
+    monkeypatch.setattr(Lanes, "counter_keys", shared)
+    assert moved()[0] == NOISY
 
 
 def test_a_nan_that_spreads_through_a_shared_sum_is_caught(monkeypatch: Patch) -> None:
-    sound = DeepMlp.loss
+    """Whoever rides beside a diverging lane is said to have diverged, and nobody else."""
+    _, calm = moved()
+    sound = DeepMlp.gradients
 
-    def faulty(self: DeepMlp, params: Leaves, batches: DigitBatches, step: int) -> Any:
-        loss, stats = sound(self, params, batches, step)
-        return loss + 0.0 * loss.sum(), stats
+    def faulty(self: DeepMlp, params: Leaves, batches: Any, step: int) -> Any:
+        loss, stats, found = sound(self, params, batches, step)
+        return loss + 0.0 * loss.sum(), stats, found
 
-    monkeypatch.setattr(DeepMlp, "loss", faulty)
-    with pytest.raises(AssertionError):
-        check_pack_law(CASE, widths=(7,), sample=5)
+    monkeypatch.setattr(DeepMlp, "gradients", faulty)
+    found, together = moved("end_state")
+    assert found >= {t for t, _ in calm.segments[0]} - WILD
+    assert {together.outcomes[t].end_state for t in found} == {"diverged"}
 
 
 def test_a_lane_that_reads_its_neighbours_data_is_caught(monkeypatch: Patch) -> None:
+    """Every calm trial moves; and what moves fails the law in its own words."""
     sound = DeepMlp.batches
 
-    def faulty(self: DeepMlp, lanes: Lanes, level: int) -> DigitBatches:
+    def faulty(self: DeepMlp, lanes: Lanes, level: int) -> Any:
         found = sound(self, lanes, level)
-        return DigitBatches(found.chosen.roll(1, 1), found.generators, found.keep)
+        return dataclasses.replace(found, chosen=found.chosen.roll(1, 1))
 
     monkeypatch.setattr(DeepMlp, "batches", faulty)
-    caught()
+    assert moved()[0] == EVERYONE - WILD
+    with pytest.raises(AssertionError, match="deep_mlp planted differs alone and in company"):
+        check_pack_law(CASE, widths=(7,))
 
 
 def test_a_step_count_that_restarts_at_a_refill_is_caught(monkeypatch: Patch) -> None:
+    """The trials that rode with a younger one move, and no other."""
     sound = pack.Pack._view
 
     def faulty(self: pack.Pack, assignments: Any, starts: Any) -> Lanes:
-        oldest = min(starts, default=0)
-        return sound(self, assignments, [s if len(starts) == 1 else oldest for s in starts])
+        return sound(self, assignments, [min(starts)] * len(starts))
 
     monkeypatch.setattr(pack.Pack, "_view", faulty)
-    caught()
-
-
-def test_adding_zero_times_noise_is_caught() -> None:
-    """What a mask prevents: 0 x noise turns -0.0 into 0.0, and inf into NaN."""
-    grads = torch.tensor([-0.0, float("inf")])
-    faulty = grads + torch.zeros(2) * torch.tensor([1.0, float("nan")])
-    assert not torch.equal(faulty.view(torch.int32), grads.view(torch.int32))
-
-
-def test_a_noise_law_that_uses_the_variance_as_std_is_caught(monkeypatch: Patch) -> None:
-    from tests.models.test_updates import test_noise_has_the_variance_of_the_law as law  # noqa: PLC0415
-
-    def faulty(eta: float, gamma: float, steps: np.ndarray) -> np.ndarray:
-        return np.asarray(eta / (1.0 + steps) ** gamma)
-
-    monkeypatch.setattr(noise, "noise_std", faulty)
-    with pytest.raises(AssertionError):
-        law(0.3, 0.55, 99)
+    found, together = moved()
+    assert found
+    assert found == together.overtaken()

@@ -2,12 +2,15 @@
 
 import os
 import signal
+from typing import Any
 
 import pytest
 
-from tests.laws import Case, assignments, run, same
+from tests.company import Ride, check_company
+from tests.laws import Case, crowd, different, leaving, orders, ride, run
 from tests.workers.test_pack_laws import deep_mlp, neural_gpu
-from workers.messages import Assignment, Order, Outcome, Return, WorkerDescription
+from workers.messages import Assignment, Order, Outcome, PackSpec, Return, WorkerDescription
+from workers.numerics import code_version
 from workers.pool import Pool, Reply
 
 pytestmark = [
@@ -24,37 +27,59 @@ def answers(pool: Pool, count: int) -> list[Reply]:
     return found
 
 
-def through(pool: Pool, worker: str, case: Case, trials: list[Assignment]) -> list[Outcome]:
+#: fewer lanes than trials, so that lanes are refilled in the middle
+LANES = 3
+CASES = [
+    deep_mlp("adam"),
+    neural_gpu("8 maps"),
+    neural_gpu("12 maps", maps=12, batch=3),
+    neural_gpu("24 maps", maps=24, batch=2),
+]
+
+
+def through(pool: Pool, worker: str, spec: PackSpec, trials: list[Assignment]) -> list[Outcome]:
     """Trains trials in a worker, order after order, until it holds none."""
     found: list[Outcome] = []
-    order = Order(case.spec, tuple(trials), lanes=3, slice_s=1e9)
+    order = Order(spec, tuple(trials), lanes=LANES, slice_s=1e9)
     while True:
         pool.send(worker, order)
         [reply] = answers(pool, 1)
-        assert isinstance(reply.value, Return)
+        assert isinstance(reply.value, Return), reply
+        assert not reply.value.failures, reply.value.failures[0].traceback
         found += reply.value.outcomes
         if not reply.value.held:
             return found
-        order = Order(case.spec, lanes=3, slice_s=1e9)
+        order = Order(spec, lanes=LANES, slice_s=1e9)
+
+
+def check_through_ray(pool: Pool, worker: str, case: Case) -> None:
+    """In an actor's lanes, with neighbours that diverge, leave and are refilled, as alone here."""
+    trials = crowd(case, 9)
+    spec = leaving(case, trials)
+    alone = {t.trial: run(spec, [t], 1)[t.trial] for t in trials}
+    [trials] = orders(case, trials, alone, LANES, 1)
+    together = ride(spec, trials, LANES)  # the lanes that the actor's buffer fills, in its order
+    check_company(case.name, LANES, [together], together.outcomes)
+    returned = through(pool, worker, spec, trials)
+    assert sorted(o.trial for o in returned) == sorted(alone), case.name
+    there = Ride({o.trial: o for o in returned}, together.segments)
+    assert list(different(alone, there, LANES)) == [], case.name
 
 
 def test_trials_through_ray_are_the_same_bits_and_a_killed_worker_is_said_to_be_lost() -> None:
+    """At 8, 12 and 24 maps and in the deep MLP; one Ray for all, since it takes seconds."""
     pool = Pool(2)
     pool.start()
     try:
         workers = [pool.spawn(), pool.spawn()]
-        described = {r.worker: r.value for r in answers(pool, 2)}
-        for worker, case in zip(workers, [deep_mlp("adam"), neural_gpu("8 maps")], strict=True):
-            trials = assignments(case, 5)
-            local = run(case.spec, trials, 4)
-            returned = {o.trial: o for o in through(pool, worker, case, trials)}
-            assert set(returned) == set(range(5))
-            assert all(same(returned[i], local[i]) for i in range(5))
-        victim = described[workers[0]]
-        assert isinstance(victim, WorkerDescription)
-        os.kill(int(victim.node.rpartition(":")[2]), signal.SIGKILL)
-        case = deep_mlp("adam")
-        pool.send(workers[0], Order(case.spec, tuple(assignments(case, 1))))
+        described: dict[str, Any] = {r.worker: r.value for r in answers(pool, 2)}
+        assert all(isinstance(d, WorkerDescription) for d in described.values())
+        here = code_version()
+        assert all(d.numerics["code"] == here for d in described.values())
+        for i, case in enumerate(CASES):
+            check_through_ray(pool, workers[i % 2], case)
+        os.kill(int(described[workers[0]].node.rpartition(":")[2]), signal.SIGKILL)
+        pool.send(workers[0], Order(CASES[0].spec, tuple(crowd(CASES[0], 1))))
         [reply] = answers(pool, 1)
         assert reply.lost
     finally:

@@ -7,10 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
+from service.api.disk import POINT, RESULT, SUCCESS, TRIAL, disk_bytes
 from service.api.later import LATER
 from service.store import claims, classes, completion, sweeps
 from tests.service.api.conftest import Served
-from tests.service.samples import NUMERICS, moment, outcome, spec
+from tests.service.samples import NUMERICS, moment, outcome, plan, spec
 from workers.messages import Failure
 
 pytestmark = pytest.mark.anyio
@@ -82,11 +83,11 @@ async def test_a_repeated_key_gives_the_same_sweep_and_another_body_409(
 
 async def test_a_sweep_is_paused_resumed_cancelled_and_deleted(api: httpx.AsyncClient) -> None:
     base = f"/api/v1/sweeps/{(await submit(api))['id']}"
-    assert (await api.post(f"{base}/pause")).json()["state"] == "paused"
-    assert (await api.post(f"{base}/resume")).json()["state"] == "waiting"
+    assert (await api.post(f"{base}/pause", json={})).json()["state"] == "paused"
+    assert (await api.post(f"{base}/resume", json={})).json()["state"] == "waiting"
     assert (await api.delete(base)).status_code == 409
-    assert (await api.post(f"{base}/cancel")).json()["state"] == "cancelled"
-    assert (await api.post(f"{base}/pause")).status_code == 409
+    assert (await api.post(f"{base}/cancel", json={})).json()["state"] == "cancelled"
+    assert (await api.post(f"{base}/pause", json={})).status_code == 409
     assert (await api.delete(base)).status_code == 204
     assert (await api.get(base)).status_code == 404
 
@@ -101,7 +102,7 @@ async def test_a_sweep_paused_by_a_change_of_code_says_the_cure(
         sweeps.pause(session, made["id"], reason=sweeps.CODE_CHANGED, offered_class=new)
     base = f"/api/v1/sweeps/{made['id']}"
     assert f"--accept-class {new}" in (await api.get(base)).json()["cure"]
-    assert (await api.post(f"{base}/resume")).status_code == 409
+    assert (await api.post(f"{base}/resume", json={})).status_code == 409
     reply = await api.post(f"{base}/resume", json={"accept_class": new})
     assert reply.json()["classes"] == [classes.class_id(NUMERICS), new]
 
@@ -192,7 +193,8 @@ async def test_experiments_and_presets_are_described(api: httpx.AsyncClient) -> 
 async def test_what_is_not_built_yet_is_refused_by_name(
     api: httpx.AsyncClient, method: str, path: str, what: str
 ) -> None:
-    reply = await api.request(method, re.sub(r"{\w+}", "1", path))
+    body = {} if method in ("POST", "PATCH") else None
+    reply = await api.request(method, re.sub(r"{\w+}", "1", path), json=body)
     assert reply.status_code == 501
     assert what in reply.json()["detail"]
     assert reply.headers["content-type"] == "application/problem+json"
@@ -208,6 +210,7 @@ async def test_probes_tell_alive_from_ready(api: httpx.AsyncClient, served: Serv
 async def test_the_description_of_the_api_needs_no_network(api: httpx.AsyncClient) -> None:
     page = (await api.get("/docs")).text
     assert "/api/v1/sweeps/{sweep}/cancel" in page
+    assert page.count("not built yet") == len(LATER)
     assert "//" not in page.replace("http://", "").replace("https://", "")
     assert (await api.get("/openapi.json")).json()["paths"]
 
@@ -234,9 +237,30 @@ async def test_too_little_disk_is_refused_with_figures_and_stores_nothing(
     assert (await api.get("/api/v1/sweeps")).json()["items"] == []
 
 
+def test_the_disk_estimate_follows_the_metrics_of_the_experiment() -> None:
+    """And those that are measured only at the end take one point of the curve, not one each."""
+    sizes = []
+    for beyond in ([], [5], [5, 6, 7]):
+        fixed = {"bits": 4, "beyond": beyond}
+        success = {"metric": "digit_error@4", "at_most": 0.1}
+        for expensive in ("end", "every"):
+            made = plan(
+                experiment="neural_gpu", fixed=fixed, grid={}, success=success,
+                evaluate={"every": 1, "expensive": expensive},
+            )  # fmt: skip
+            sizes.append(disk_bytes(made) // made.trials)
+    one = RESULT + POINT
+    points = 1 + 200 // 50
+    more = RESULT + points * POINT
+    base = TRIAL + SUCCESS + 2 * more
+    expected = [base, base, base + 2 * one, base + 2 * more, base + 6 * one, base + 6 * more]
+    assert sizes == expected
+
+
 def test_every_option_is_documented() -> None:
     from service.configuration import Configuration  # noqa: PLC0415 - beside its only use
 
-    text = Path("docs/configuration.md").read_text(encoding="utf-8")
+    docs = Path(__file__).parents[3] / "docs"  # wherever the tests are started
+    text = (docs / "configuration.md").read_text(encoding="utf-8")
     missing = [n for n in Configuration.model_fields if f"SEEDBED_{n.upper()}" not in text]
     assert not missing

@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 
-from service.api.safety import MOST_BYTES, depth
+from service.api.body import MOST_BYTES, depth
 from tests.service.api.conftest import Served
 from tests.service.samples import spec
 
@@ -82,6 +82,22 @@ async def test_json_of_the_wrong_shape_is_refused(api: httpx.AsyncClient, text: 
     assert (await api.get(POST)).json()["items"] == []
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"seeds": 5, "name": "x", "seeds": 6}', "'seeds' is there twice"),
+        (b'{"success": {"at": "end", "at": "any"}}', "'at' is there twice"),
+        (b'{"name": "\xff"}', "not UTF-8 at byte 10"),
+    ],
+)
+async def test_a_body_of_which_a_part_would_be_ignored_is_refused(
+    api: httpx.AsyncClient, body: bytes, words: str
+) -> None:
+    reply = await api.post(POST, content=body, headers=JSON)
+    assert reply.status_code == 422
+    assert words in reply.json()["detail"]
+
+
 async def test_counts_are_multiplied_before_anything_is_built(api: httpx.AsyncClient) -> None:
     grid = {
         k: [0.001 * i for i in range(1, 400)] for k in ("learning_rate", "init_std", "momentum")
@@ -101,3 +117,12 @@ async def test_replies_carry_headers_that_keep_pages_to_themselves(api: httpx.As
 async def test_an_unknown_route_and_method_are_problems(api: httpx.AsyncClient) -> None:
     assert (await api.get("/nope")).headers["content-type"] == "application/problem+json"
     assert (await api.put(POST)).status_code == 405
+
+
+def test_the_depth_of_a_body_costs_no_more_than_its_length() -> None:
+    """A string that is never closed, of escaped quotes: a megabyte in well under a second."""
+    hostile = b'"' + b'\\"' * (1 << 19)
+    began = time.process_time()
+    assert depth(hostile) == 0
+    assert time.process_time() - began < 2
+    assert depth(b'{"a]": ["}", [1]]}') == 3

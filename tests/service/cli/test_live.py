@@ -22,7 +22,9 @@ def progress(ended: int, settled: int, state: str = "running", **more: Any) -> d
             "name": name,
             "trials": 100,
             "running": 0,
-            "ended": {"finished": ended, "left": 0, "diverged": 0, "errored": 0, "cancelled": 0},
+            "ended": ended,
+            "errored": 0,
+            "cancelled": 0,
             "settled": {
                 "trials": settled,
                 "successes": [

@@ -74,7 +74,7 @@ def test_bars_are_as_long_as_the_share_that_ended(served: Served, browser_page: 
     served.train(6)
     browser_page.goto(f"{served.url}/sweeps/{sweep}")
     track = browser_page.locator(".arms .bar .track").first.bounding_box()
-    done = browser_page.locator(".arms .bar .finished").first.bounding_box()
+    done = browser_page.locator(".arms .bar .arrived").first.bounding_box()
     assert track is not None
     assert done is not None
     assert done["width"] / track["width"] == pytest.approx(3 / 12, abs=0.01)

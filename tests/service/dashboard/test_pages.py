@@ -91,6 +91,7 @@ def test_settled_cohorts_give_rates_and_no_interval_before_the_end(served: Serve
     text = words(page(served, f"/sweeps/{sweep}"))
     assert "12 of 24 trials ended" in text
     assert text.count("50.0 % 2 of 4") == 4  # 2 arms x 2 thresholds
+    assert text.count("4 4 finished") == 2
     assert text.count("%") == 4
     assert "Intervals appear with the finished report" in text
 
@@ -106,6 +107,20 @@ def test_a_finished_sweep_shows_difference_interval_and_p(served: Served) -> Non
     assert "data-ended" in whole
     for form in ("markdown", "csv", "json"):
         assert f"/api/v1/sweeps/{sweep}/report?format={form}" in whole
+
+
+def test_findings_without_a_whole_pair_give_no_difference(served: Served) -> None:
+    sweep = submit(served, primary={"arm": "noisy", "against": "plain"})
+
+    def lost(task: Assignment) -> Outcome | Failure:
+        noisy = task.values["noise_eta"] > 0
+        return Failure(task.trial, task.attempt, "lost", "") if noisy else outcome(task)
+
+    served.train_all(lost, max_attempts=1)
+    found = words(page(served, f"/fragments/sweeps/{sweep}/findings"))
+    assert "Not estimable" in found
+    assert "No pair has both of its outcomes" in found
+    assert "- points" not in found
 
 
 def test_findings_are_computed_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ import threading
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from models.catalog import experiment, experiments
+from models.experiment import LiftedExperiment
 from service.dispatch.loop import Dispatcher, LeaseLostError, await_lease, now
 from service.store import lease, sweeps
 from tests.service.dispatch.stand_ins import RULES, FakeWorkers, end_lease, look, run, submit
@@ -174,3 +176,21 @@ def test_code_that_was_changed_back_is_offered_again_and_the_sweep_goes_on(
     with sessions() as session:
         view = sweeps.show(session, sweep)
     assert (view.state, len(view.classes)) == ("finished", 1)
+
+
+def test_the_tile_completes_each_experiments_numerics_class(
+    sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lifted experiments run in tiles of 8, which is part of what their results depend on."""
+    lifted = LiftedExperiment(**(vars(experiment("deep_mlp")) | {"name": "lifted", "tile": 8}))
+    installed = {**experiments(), "lifted": lifted}
+    monkeypatch.setattr("service.dispatch.peers.experiments", lambda: installed)
+    dispatcher = Dispatcher(sessions, FakeWorkers(1), RULES, "me")
+    run(dispatcher, 3)
+    [peer] = dispatcher._peers.values()
+    assert {name: found["tile"] for name, found in peer.numerics.items()} == {
+        "deep_mlp": "any",
+        "neural_gpu": "any",
+        "lifted": "8",
+    }
+    assert peer.classes["lifted"] != peer.classes["deep_mlp"]

@@ -3,11 +3,17 @@
 import csv
 import io
 import json
+import re
 
+import pytest
+from rich.console import Console
+from rich.markdown import Markdown
 from sqlalchemy import Engine
 
 from service.report.canonical import canonical, digest
-from service.report.render import render_csv, render_markdown
+from service.report.markdown import render_markdown
+from service.report.spreadsheet import render_csv
+from service.spec import SpecError
 from service.store.engine import session_factory
 from tests.service.report.test_findings import claim, complete, create, report, undisturbed
 from tests.service.samples import outcome
@@ -28,7 +34,7 @@ def test_markdown_says_first_what_was_found_and_how_sure_it_is(sqlite: Engine) -
     assert "**noisy** 12 of 12 = 100.0 %" in head
     assert "difference +83.3 points" in head
     assert "exact McNemar p = 0.0020 (two-sided)" in head
-    assert "The interval lies above zero: noisy succeeds more often." in head
+    assert "noisy succeeds more often: interval and test agree." in head
     assert "test_accuracy >= 0.9 (primary)" in text
     assert "test_accuracy >= 0.5 (exploratory)" in text
     assert found.findings_hash in text
@@ -48,7 +54,7 @@ def test_markdown_of_an_interim_report_makes_no_claim(sqlite: Engine) -> None:
 def test_markdown_of_nothing_settled_says_not_estimable(sqlite: Engine) -> None:
     sessions = session_factory(sqlite)
     text = render_markdown(report(sessions, create(sessions)))
-    assert "not estimable (no settled trial)" in text
+    assert "not estimable (no settled trial has an outcome)" in text
     assert "0.0 %" not in text
 
 
@@ -64,6 +70,94 @@ def test_markdown_withholds_the_claim_when_losses_could_turn_it(sqlite: Engine) 
     text = render_markdown(undisturbed(sessions, create(sessions), lossy))
     assert "**No claim**" in text
     assert "6 pairs miss an outcome; whatever those were, the difference lies between" in text
+
+
+NEURAL_GPU = {
+    "experiment": "neural_gpu",
+    "fixed": {"start_bits": 12},
+    "grid": {"bits": [16]},
+    "success": {"metric": "digit_error@16", "at_most": 0.1},
+}
+
+
+def test_markdown_of_settings_that_are_whole_only_with_the_grid(sqlite: Engine) -> None:
+    """start_bits 12 is beyond the default bits; the grid's 16 make it right."""
+    sessions = session_factory(sqlite)
+    text = render_markdown(undisturbed(sessions, create(sessions, **NEURAL_GPU)))
+    assert "digit\\_error" not in text
+    assert "digit_error@16 <= 0.1 (primary)" in text
+    assert "test set" not in text  # its examples are drawn
+
+
+def test_markdown_names_the_test_set_that_the_claim_is_about(sqlite: Engine) -> None:
+    sessions = session_factory(sqlite)
+    text = render_markdown(undisturbed(sessions, create(sessions), made))
+    assert "a fixed test set (digits5k): the claim is about that test set" in text
+
+
+def test_markdown_of_an_arm_that_errored_whole_still_counts_it(sqlite: Engine) -> None:
+    """No pair has both outcomes: no difference, no interim, and nobody's count disappears."""
+    sessions = session_factory(sqlite)
+
+    def lost(task: Assignment) -> Outcome | Failure:
+        if task.values["noise_eta"]:
+            return Failure(task.trial, task.attempt, "lost", "")
+        return outcome(task, 0.95)
+
+    text = render_markdown(undisturbed(sessions, create(sessions), lost))
+    assert "Interim" not in text
+    assert "None" not in text
+    assert "the difference is not estimable, because each of the 12 pairs misses" in text
+    assert "**noisy** not estimable (no settled trial has an outcome)" in text
+    assert "| noisy | 0 | 0 | 0 | 12 |" in text
+    assert "| plain | 12 | 0 | 0 | 0 |" in text
+    assert "12 pairs miss an outcome" in text
+
+
+def printed(text: str) -> str:
+    """The page as a terminal of 80 columns shows it."""
+    out = io.StringIO()
+    Console(file=out, width=80, color_system=None).print(Markdown(text))
+    return out.getvalue()
+
+
+def test_a_terminal_of_80_columns_splits_no_number(sqlite: Engine) -> None:
+    """Every cell of the tables of rates and differences stands on one line."""
+    sessions = session_factory(sqlite)
+    arms = {"without-noise": {"noise_eta": 0.0}, "gradient-noise": {"noise_eta": 0.01}}
+    primary = {"arm": "gradient-noise", "against": "without-noise"}
+    sweep = create(sessions, arms=arms, primary=primary, seeds=1000, cohort=1000)
+    shown = printed(render_markdown(undisturbed(sessions, sweep, made)))
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert re.search(
+        r"gradient-noise - without-noise +\+99\.9 +\+99\.6 to \+100\.0 +< 0\.0001", shown
+    )
+    assert re.search(r"without-noise +2 / 2000 +0\.1 % +0\.0 % to 0\.4 %", shown)
+    assert re.search(r"gradient-noise +2000 +0 +0 +0", shown)
+    assert "both 2, only gradient-noise 1998, only without-noise 0, neither 0" in " ".join(
+        shown.split()
+    )
+
+
+def test_names_that_markdown_would_read_as_markup_are_shown_as_they_are(sqlite: Engine) -> None:
+    """A bar in a name would end its table's column."""
+    sessions = session_factory(sqlite)
+    evil = "a|b *c* `d` _e_ [f](g) <h>"
+    arms = {"plain": {"noise_eta": 0.0}, evil: {"noise_eta": 0.01}}
+    sweep = create(sessions, name=evil, arms=arms, primary={"arm": evil, "against": "plain"})
+    text = render_markdown(undisturbed(sessions, sweep, made))
+    rows = [line for line in text.splitlines() if line.startswith("|") and "12 / 12" in line]
+    assert rows
+    for row in rows:
+        assert len(re.findall(r"(?<!\\)\|", row)) == 5  # four columns
+    assert evil in " ".join(printed(f"# {text.splitlines()[0].removeprefix('# ')}").split())
+
+
+@pytest.mark.parametrize("evil", ["a\nb", "a\x85b", "a\u2028b", "a\u202eb", "a\x1b[31mb"])
+def test_a_name_with_control_characters_is_no_name(sqlite: Engine, evil: str) -> None:
+    sessions = session_factory(sqlite)
+    with pytest.raises(SpecError, match="control characters"):
+        create(sessions, arms={"plain": {"noise_eta": 0.0}, evil: {"noise_eta": 0.01}})
 
 
 def test_csv_has_a_row_a_cell_and_criterion_with_the_findings_numbers(sqlite: Engine) -> None:

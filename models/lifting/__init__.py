@@ -1,0 +1,1 @@
+"""Lifts an experiment written for one network over the lanes of a tile, by torch.func.vmap."""

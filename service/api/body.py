@@ -1,0 +1,106 @@
+"""The body of a request: JSON alone, not too long, not too deep, nothing in it twice."""
+
+import json
+import re
+from collections import Counter
+from typing import Any
+
+from service.api.refusal import Receive, Refusal
+from service.spec.problems import shown
+
+MOST_BYTES = 1 << 20
+MOST_DEPTH = 16
+
+
+async def read_body(receive: Receive, headers: dict[str, str]) -> bytes:
+    """The body, counted while it comes, whatever its declared length.
+
+    Raises:
+        Refusal: 413 when it is too long.
+    """
+    too_long = Refusal(
+        413,
+        f"the body is longer than {MOST_BYTES:,} bytes, the most a request may hold",
+        "send a smaller spec; a grid is written as lists, not as cells",
+    )
+    declared = headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > MOST_BYTES:
+        raise too_long
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MOST_BYTES:
+            raise too_long
+        if not message.get("more_body", False):
+            break
+    return b"".join(parts)
+
+
+def judge_body(headers: dict[str, str], body: bytes) -> None:
+    """Only JSON, also where there is no body: a page of another site can send no such type.
+
+    And not too deep.
+
+    Raises:
+        Refusal: 415 or 422.
+    """
+    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media != "application/json":
+        raise Refusal(
+            415,
+            f"the content type is {media or 'unknown'!r}; the service takes JSON only",
+            "send Content-Type: application/json",
+        )
+    if depth(body) > MOST_DEPTH:
+        raise Refusal(
+            422,
+            f"the body is nested deeper than {MOST_DEPTH} levels",
+            "flatten it; no spec needs more",
+        )
+    if body:
+        judge_text(body)
+
+
+def judge_text(body: bytes) -> None:
+    """UTF-8, and no key twice in one object: of two values one would be ignored.
+
+    What else is wrong with its JSON the route says.
+
+    Raises:
+        Refusal: 422.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = Counter(keys).most_common(1)[0][0]
+            raise Refusal(422, f"key {shown(twice)} is there twice in one object", "drop one")
+        return found
+
+    try:
+        json.loads(body.decode(), object_pairs_hook=unique)
+    except UnicodeDecodeError as error:
+        where = f"the body is not UTF-8 at byte {error.start}; JSON is"
+        raise Refusal(422, where, "save it as UTF-8") from error
+    except ValueError:
+        return
+
+
+# possessive, and an unclosed string goes to the end: a body of quotes costs no more than its length
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
+
+
+def depth(body: bytes) -> int:
+    """The deepest nesting of brackets outside strings."""
+    deepest = level = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", body)):
+        level += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, level)
+    return deepest

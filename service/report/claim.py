@@ -1,0 +1,38 @@
+"""What a contrast lets one say: by the declared test and the interval, and not where they part."""
+
+from collections.abc import Mapping
+from typing import Any
+
+ALPHA = 0.05
+
+
+def claim(k: Mapping[str, Any], arm: str) -> str:
+    """One sentence on a contrast whose plan is complete.
+
+    A two-sided claim needs both McNemar's p below 0.05 and an interval on one side of zero: the
+    first is exact and conservative, the second approximate, so near the border they may part. A
+    one-sided claim is the declared test's alone, in its declared direction.
+
+    Args:
+        k: the contrast, as in the findings, with interval and p.
+        arm: the arm's name, safe for where the sentence stands.
+    """
+    if k["bounds_allow_other_sign"]:
+        return "No claim: the outcomes that are missing could turn the sign of the difference."
+    shown = k["p"] < ALPHA
+    if k["sided"] != "two":
+        way = "more" if k["sided"] == "greater" else "less"
+        if shown:
+            return f"By the one-sided test that was declared, {arm} succeeds {way} often."
+        return (
+            f"The one-sided test that was declared does not show that {arm} succeeds {way} often."
+        )
+    low, high = k["interval"]
+    apart = low > 0 or high < 0
+    if shown and apart:
+        return f"{arm} succeeds {'more' if low > 0 else 'less'} often: interval and test agree."
+    if shown or apart:
+        open_ = "the interval holds zero" if shown else f"p is not below {ALPHA:g}"
+        rest = "the test shows a difference" if shown else "the interval lies on one side of zero"
+        return f"No claim: {rest}, but {open_}."
+    return f"No difference is shown: the interval holds zero, and p is not below {ALPHA:g}."

@@ -1,0 +1,82 @@
+"""Reports for people: a page of Markdown that fits a terminal of 80 columns."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from service.report.build import Report
+from service.report.harmless import in_markdown
+from service.report.headline import headline
+from service.report.tables import cells, ends, threshold
+from service.words import points
+
+
+def render_markdown(report: Report) -> str:
+    """A page that says what was found first, and how sure it is."""
+    f = report.findings
+    primary = next((c for c in f["criteria"] if c["primary"]), f["criteria"][0])
+    parts = [
+        f"# {in_markdown(f['spec']['name'])}",
+        headline(f, primary),
+        _setup(f),
+        *(threshold(c) for c in f["criteria"]),
+        ends(f),
+        cells(primary),
+        _notes(report),
+        _run_log(report),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _setup(f: Mapping[str, Any]) -> str:
+    spec, plan = f["spec"], f["plan"]
+    return (
+        f"{spec['experiment']}; {len(spec['arms'])} arms x "
+        f"{plan['cells'] // len(spec['arms'])} settings x {plan['seeds']} seeds = "
+        f"{plan['trials']} trials; {f['estimand']}; root `{spec['root']}`."
+    )
+
+
+def _notes(report: Report) -> str:
+    f = report.findings
+    notes = [
+        (
+            "Only the primary contrast is confirmatory; everything else is exploratory and "
+            "unadjusted. A trial that diverged "
+            + (
+                "is a failure."
+                if f["criteria"][0]["at"] == "end"
+                else "is judged by its evaluations before that."
+            )
+        ),
+        (
+            "Intervals: Wilson's of a rate, Newcombe's of a paired difference (method 10); p: "
+            "McNemar's exact test."
+        ),
+    ]
+    if f["plan"]["cells"] > len(f["spec"]["arms"]):
+        notes.append("The pooled test's null is that the arms are equal in every cell.")
+    if report.data:
+        names = " and ".join(report.data)
+        notes.append(
+            f"Trials are judged on a fixed test set ({names}): the claim is about that test set."
+        )
+    missing = [k for c in f["criteria"] for k in c["contrasts"] if c["primary"] and k["primary"]]
+    for k in missing:
+        if any(k["incomplete_pairs"].values()):
+            low, high = k["bounds"]
+            notes.append(
+                f"{sum(k['incomplete_pairs'].values())} pairs miss an outcome; whatever those "
+                f"were, the difference lies between {points(low)} and {points(high)} points."
+            )
+    return "\n".join(f"- {note}" for note in notes)
+
+
+def _run_log(report: Report) -> str:
+    log = report.run_log
+    took = f"{log['seconds']:.0f} s" if log["seconds"] is not None else "not ended"
+    classes = ", ".join(c["id"] for c in log["numerics_classes"]) or "none yet"
+    return (
+        f"Findings `{report.findings_hash}`\n\n"
+        f"Run log (not hashed): sweep {log['sweep']}, {log['state']}, {took}; "
+        f"{log['trials_tried_again']} trials tried again; numerics class {classes}."
+    )

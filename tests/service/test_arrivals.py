@@ -1,0 +1,195 @@
+"""Looking does not cheat: no surface tells successes from failures before their cohort is settled.
+
+Two worlds agree in every settled outcome and in which trials have arrived since. In one all of the
+arrivals are instant successes that left, in the other slow failures. Whoever looks sees the same.
+"""
+
+import contextlib
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from service.cli.app import app
+from service.client import Client
+from service.store import claims, completion, sweeps
+from service.store.engine import open_engine, session_factory, upgrade
+from tests.service.samples import NUMERICS, moment, outcome, spec
+from tests.service.serving import Served, serving
+from workers.messages import Assignment, Failure, Outcome
+
+SWEEP = "5eedbed" + "0" * 16
+API = f"/api/v1/sweeps/{SWEEP}"
+FILTERS = (
+    *(f"success={won}&criterion={k}" for won in ("true", "false") for k in (0, 1)),
+    *(f"end_state={s}" for s in ("finished", "left", "diverged", "errored", "cancelled")),
+    "arm=noisy",
+    "cell=1",
+)
+PATHS = (
+    "/api/v1/sweeps",
+    API,
+    f"{API}/progress",
+    f"{API}/trials",
+    *(f"{API}/trials?{query}" for query in FILTERS),
+    *(f"/api/v1/trials/{trial}" for trial in (1, 9, 11, 12)),  # settled, arrived, errored, running
+    *(f"{API}/report?format={form}" for form in ("json", "markdown", "csv")),
+    "/",
+    f"/sweeps/{SWEEP}",
+    "/fragments/sweeps",
+    f"/fragments/sweeps/{SWEEP}",
+    f"/fragments/sweeps/{SWEEP}/findings",
+)
+COMMANDS = (
+    ("list",),
+    ("list", "--json"),
+    ("show", SWEEP),
+    ("show", SWEEP, "--json"),
+    ("watch", SWEEP),
+    ("report", SWEEP),
+)
+
+
+def success(task: Assignment) -> Outcome:
+    """One that left at once."""
+    return outcome(task, 0.95, end_state="left", steps=100)
+
+
+def failure(task: Assignment) -> Outcome:
+    """One that trained to its end, or diverged."""
+    if task.seed % 2:
+        return outcome(task, end_state="diverged", steps=50, metrics={})
+    return outcome(task, 0.2)
+
+
+def complete(served: Served, returned: list[Outcome | Failure]) -> None:
+    """What a dispatcher writes."""
+    with session_factory(served.engine).begin() as session:
+        completion.complete(
+            session,
+            outcomes=[r for r in returned if isinstance(r, Outcome)],
+            failures=[r for r in returned if isinstance(r, Failure)],
+            dropped=[],
+            numerics_id=claims.class_id(NUMERICS),
+            max_attempts=1,
+            now=moment(60),
+        )
+
+
+def happen(served: Served, arrive: Callable[[Assignment], Outcome]) -> list[Assignment]:
+    """The first cohort settles; then 10 of 16 trials arrive, one is errored, others train on."""
+    submitted = spec(
+        leave="at_success",
+        success=spec()["success"] | {"at": "any"},
+        primary={"arm": "noisy", "against": "plain", "threshold": 0.9},
+    )
+    with Client(served.url) as client:
+        assert client.submit(submitted)["id"] == SWEEP
+    served.train(8)
+    with session_factory(served.engine).begin() as session:
+        tasks = claims.claim(session, SWEEP, 0, 16, worker="w", now=moment(1))
+    arrived = [t for t in tasks if t.trial % 7 < 4]
+    assert len(arrived) == 10
+    lost = next(t for t in tasks if t not in arrived)
+    broken = Failure(lost.trial, lost.attempt, "boom", "trace")
+    complete(served, [broken, *(arrive(t) for t in arrived)])
+    return [t for t in tasks if t not in (*arrived, lost)]
+
+
+def blind(text: str) -> str:
+    """Without the time of day and what is reckoned from it."""
+    text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00| UTC)?", "TIME", text)
+    text = re.sub(r'"eta_s": ?[\d.]+', '"eta_s": ETA', text)
+    text = re.sub(r"about (<b>)?[\d.]+ (s|min|h|days)(</b>)? left", "about ETA left", text)
+    return re.sub(r'"seconds": ?[\d.]+|finished, \d+ s|cancelled, \d+ s', "TOOK", text)
+
+
+def seen(served: Served, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Everything that anybody can look at."""
+    found = {}
+    for path in PATHS:
+        reply = httpx.get(served.url + path, trust_env=False)
+        assert reply.status_code in (200, 404), (path, reply.text)
+        found[path] = reply.text
+    for command in COMMANDS:
+        polls = itertools.count()
+
+        def wait(_seconds: float, polls: "itertools.count[int]" = polls) -> None:
+            if next(polls):
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(
+            "service.cli.live.watch.__kwdefaults__",
+            {"clock": itertools.count(0, 100).__next__, "wait": wait},
+        )
+        said = CliRunner().invoke(app, [*command, "--url", served.url])
+        assert said.stdout, (command, said.output)
+        found[" ".join(command)] = said.stdout
+    return {name: blind(text) for name, text in found.items()}
+
+
+@contextlib.contextmanager
+def world(folder: Path) -> Iterator[Served]:
+    """A served store of its own."""
+    folder.mkdir()
+    engine = open_engine(f"sqlite:///{folder / 'store.db'}")
+    upgrade(engine)
+    with serving(engine, folder) as served:
+        yield served
+    engine.dispose()
+
+
+@pytest.fixture
+def worlds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Served, Served]]:
+    """Two of them, in which the sweep has the same id."""
+    monkeypatch.setattr(sweeps, "new_id", lambda: SWEEP)
+    with world(tmp_path / "one") as one, world(tmp_path / "other") as other:
+        yield one, other
+
+
+def test_whoever_looks_sees_the_same_whether_arrivals_succeeded_or_failed(
+    worlds: tuple[Served, Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = worlds
+    happen(one, success)
+    happen(other, failure)
+    lucky, unlucky = seen(one, monkeypatch), seen(other, monkeypatch)
+    for name, text in lucky.items():
+        assert text == unlucky[name], name
+    assert "19 of 24 trials ended" in lucky["watch " + SWEEP]
+    assert "plain 2 of 4  50.0 %" in lucky["watch " + SWEEP]
+    assert lucky[f"{API}/trials"].count('"arrived"') == 10
+
+
+def test_a_cancelled_sweep_keeps_what_never_settled_to_itself(
+    worlds: tuple[Served, Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its arrivals are those that were quick: a rate of them would mislead for ever."""
+    for served, arrive in zip(worlds, (success, failure), strict=True):
+        running = happen(served, arrive)
+        with Client(served.url) as client:
+            client.cancel(SWEEP)
+        with session_factory(served.engine).begin() as session:
+            claims.hand_back(session, [(t.trial, t.attempt) for t in running], now=moment(61))
+    lucky, unlucky = (seen(served, monkeypatch) for served in worlds)
+    assert '"state":"cancelled"' in lucky[API]
+    for name, text in lucky.items():
+        assert text == unlucky[name], name
+
+
+def test_once_settled_the_two_worlds_differ_everywhere_that_shows_outcomes(
+    worlds: tuple[Served, Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the tests above would show nothing."""
+    for served, arrive in zip(worlds, (success, failure), strict=True):
+        complete(served, [outcome(t, 0.6) for t in happen(served, arrive)])
+    lucky, unlucky = (seen(served, monkeypatch) for served in worlds)
+    same = {name for name, text in lucky.items() if text == unlucky[name]}
+    telling = {API, f"{API}/progress", f"{API}/trials", f"/sweeps/{SWEEP}", f"show {SWEEP}"}
+    assert not same & telling
+    assert f"{API}/trials?end_state=left" not in same
+    assert "arrived" not in lucky[f"{API}/trials"]
