@@ -13,7 +13,14 @@ from service.dispatch.loop import LEASE, Dispatcher, LeaseLostError, now
 from service.store import claims, lease, sweeps
 from service.store.engine import session_factory
 from service.store.errors import StateConflictError
-from tests.service.dispatch.test_loop import RULES, FakeWorkers, look, run, submit
+from tests.service.dispatch.stand_ins import (
+    RULES,
+    FakeWorkers,
+    end_lease,
+    look,
+    run,
+    submit,
+)
 from tests.service.samples import NUMERICS
 from tests.service.store.test_batches import watched
 from tests.service.store.test_conformance import check_counters
@@ -86,7 +93,8 @@ def test_a_dispatcher_whose_lease_another_has_writes_nothing(
     _, workers, dispatcher, sweep = begun(sessions)
     before, sent = look(sessions, sweep), len(workers.orders)
     with sessions.begin() as session:
-        assert lease.acquire(session, LEASE, "another", 60, now())
+        lease.clear(session, LEASE)
+        assert lease.acquire(session, LEASE, "another", 60, lease.clock(session, now()))
     with pytest.raises(LeaseLostError):
         dispatcher.tick(0.0)
     assert look(sessions, sweep) == before
@@ -106,7 +114,7 @@ def test_a_sweep_cancelled_while_it_is_parked_stays_cancelled(
         raise StateConflictError("it is cancelling", "nothing")
 
     monkeypatch.setattr(sweeps, "pause", too_late)
-    second.take_over()
+    end_lease(sessions)
     run(second, 3)
     assert look(sessions, sweep).state == "running"
 

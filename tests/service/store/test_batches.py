@@ -64,7 +64,7 @@ def test_whatever_an_attempt_raised_can_be_stored(
         complete(sessions, failures=[Failure(task.trial, task.attempt, words, words)])
     with sessions() as session:
         view = trials.show(session, task.trial)
-    shown = words.replace("\0", "?").replace("\ud83d", "?")
+    shown = words.replace("\0", r"\x00").replace("\ud83d", r"\ud83d")
     assert (view.state, view.error, view.traceback) == ("errored", shown, shown)
 
 
