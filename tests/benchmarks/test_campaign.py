@@ -108,7 +108,7 @@ def test_a_fault_planted_in_the_engine_refuses_its_row(monkeypatch: pytest.Monke
     monkeypatch.setattr(DeepMlp, "batches", faulty)
     reason = law.refusal(deep_mlp().but(depth=3), [3])
     assert reason is not None
-    assert reason.startswith("its law fails: AssertionError: deep_mlp, noise: trial ")
+    assert reason.startswith("its law fails: AssertionError: deep_mlp, noise differs alone and in ")
 
 
 def test_a_pack_that_loses_a_lane_is_no_measurement() -> None:
