@@ -37,7 +37,7 @@ class Size:
 FULL = Size(
     widths=(1, 2, 4, 8, 16, 32, 64, 128, 256),
     workloads=None,
-    search_steps={"deep_mlp": 1000, "neural_gpu": 300},
+    search_steps={"deep_mlp": 600, "neural_gpu": 160},
     seconds=3.0,
     checked=True,
     trial_steps=300,
