@@ -5,8 +5,8 @@ level, trains them, and takes them apart again; so lanes enter, leave, change le
 evaluated only at boundaries, and a trial's numbers do not depend on where or beside whom it ran.
 """
 
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -21,8 +21,10 @@ from models.kernels.leaves import LeafList, add_scaled
 from models.program import Differentiated, Lanes, Leaves, Program
 from models.updates.chain import Step, Updates
 from models.updates.norm import global_norm
+from workers.isolation import isolated
 from workers.lane import Lane, stack, unstack
 from workers.messages import Assignment, EndState, Failure, Leave, Outcome, PackSpec
+from workers.width import Width
 
 
 @dataclass
@@ -54,13 +56,20 @@ class Pack:
         spec: what the lanes agree in.
         device: where they train.
         experiment: the description; the catalogue's unless given.
+        measured: whether lanes are cut into groups of the width that measures best; all of a level
+            train together otherwise.
 
     Raises:
         ValueError: torch may use several threads on the CPU, which is another numerics class.
     """
 
     def __init__(
-        self, spec: PackSpec, device: torch.device, experiment: Experiment | None = None
+        self,
+        spec: PackSpec,
+        device: torch.device,
+        experiment: Experiment | None = None,
+        *,
+        measured: bool = False,
     ) -> None:
         if device.type == "cpu" and torch.get_num_threads() != 1:
             raise ValueError(
@@ -76,10 +85,14 @@ class Pack:
         self.program: Program[Any] = program(settings, spec.segment, device)
         self._differentiated = self.program if isinstance(self.program, Differentiated) else None
         self.lanes: list[Lane] = []
+        self._measured = measured
+        self._widths: dict[int, Width] = {}
 
     def admit(self, assignments: Sequence[Assignment]) -> list[Failure]:
         """Gives trials lanes at step 0; those whose initialisation raises are returned."""
-        done, failures = self._isolate(list(assignments), self._init, lambda a: a)
+        done, failures = isolated(
+            list(assignments), self._tiles(assignments), self._init, lambda a: a
+        )
         self.lanes += [lane for lanes in done for lane in lanes]
         return failures
 
@@ -100,7 +113,10 @@ class Pack:
         ended = Ended([], [], self.spec.segment * len(self.lanes))
         staying: list[Lane] = []
         for level, lanes in self._levels():
-            done, failures = self._isolate(lanes, partial(self._segment, level=level), _assignment)
+            width = self._widths.setdefault(level, Width(self.experiment.tile))
+            sizes = width.groups(len(lanes)) if self._measured else self._tiles(lanes)
+            work = partial(self._timed, level=level, width=width)
+            done, failures = isolated(lanes, sizes, work, _assignment, width.short)
             ended.failures += failures
             for trained in done:
                 self._boundary(trained, staying, ended)
@@ -117,28 +133,17 @@ class Pack:
             groups.setdefault(level, []).append(lane)
         yield from sorted(groups.items())
 
-    def _isolate(
-        self,
-        items: list[Any],
-        work: Callable[[list[Any]], Any],
-        assignment: Callable[[Any], Assignment],
-    ) -> tuple[list[Any], list[Failure]]:
-        """Runs `work` on tiles of items, halving whatever raises; (results, failures)."""
-        done: list[Any] = []
-        failures: list[Failure] = []
+    def _tiles(self, items: Sequence[Any]) -> list[int]:
+        """Sizes of the groups that run together where no width is asked for."""
         size = self.experiment.tile or max(1, len(items))
-        waiting = [items[i : i + size] for i in range(0, len(items), size)]
-        while waiting:
-            group = waiting.pop(0)
-            try:
-                done.append(work(group))
-            except Exception as error:  # noqa: BLE001 - whatever a program raises is its trial's failure
-                if len(group) > 1:
-                    half = len(group) // 2
-                    waiting[:0] = [group[:half], group[half:]]
-                    continue
-                failures.append(failed(assignment(group[0]), error))
-        return done, failures
+        return [min(size, len(items) - i) for i in range(0, len(items), size)]
+
+    def _timed(self, lanes: list[Lane], level: int, width: Width) -> Trained:
+        """One group's segment, noted for the search for the best width."""
+        began = time.perf_counter()
+        trained = self._segment(lanes, level)
+        width.note(len(lanes), self.spec.segment, time.perf_counter() - began)
+        return trained
 
     def _filled(self, items: list[Any]) -> list[Any]:
         """The items, with the last repeated as dummies where a tile is short."""
@@ -241,7 +246,7 @@ class Pack:
                 alive.append(lane)
             else:
                 ended.outcomes.append(lane.outcome("diverged", self.metrics))
-        done, failures = self._isolate(alive, self._evaluate, _assignment) if alive else ([], [])
+        done, failures = isolated(alive, self._tiles(alive), self._evaluate, _assignment)
         ended.failures += failures
         for lane in (lane for lanes in done for lane in lanes):
             end = self._end(lane)
@@ -304,13 +309,6 @@ def meets(rule: Leave, value: float | None) -> bool:
     if value is None:
         return False
     return value <= rule.threshold if rule.comparison == "at_most" else value >= rule.threshold
-
-
-def failed(assignment: Assignment, error: Exception) -> Failure:
-    """An attempt that raised, with its traceback."""
-    text = f"{type(error).__name__}: {error}"
-    lines = "".join(traceback.format_exception(error))
-    return Failure(assignment.trial, assignment.attempt, text, lines)
 
 
 def _assignment(lane: Lane) -> Assignment:

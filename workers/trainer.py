@@ -7,8 +7,9 @@ from collections import deque
 import torch
 
 from workers import numerics
+from workers.isolation import failed
 from workers.messages import Assignment, Failure, Order, Outcome, Return, WorkerDescription
-from workers.pack import Pack, failed
+from workers.pack import Pack
 
 
 class WrongPackError(Exception):
@@ -83,7 +84,7 @@ class Trainer:
                 f"{len(self._held(self._pack))} trials of another pack are still held here; "
                 "a worker changes its pack only when it is empty"
             )
-        self._pack = Pack(order.pack, self._device)
+        self._pack = Pack(order.pack, self._device, measured=True)
         return self._pack
 
     def _fill(self, pack: Pack, lanes: int) -> list[Failure]:

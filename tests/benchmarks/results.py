@@ -48,7 +48,8 @@ def results() -> Results:
             {"one": 1000.0, "two": 1900.0, "ratio": 1.9}
         ]),
         Row(PACK, OCCUPANCY, "occupancy", samples=[
-            {"occupancy": 0.987, "with_tail": 0.9, "lanes": 8, "trials": 40, "steps": [20, 90, 300]}
+            {"occupancy": 0.987, "with_tail": 0.9, "pace": 0.95, "lanes": 8, "trials": 40,
+             "steps": [20, 90, 300]}
         ]),
         sweep(SEEDBED, 6.0), sweep(TUNE, 0.25), sweep(REUSED, 1.0),
     ]  # fmt: skip

@@ -97,7 +97,8 @@ def pack(rows: Sequence[Row]) -> Lines:
             lines.append(
                 f"- {row.name}: {100 * median(row.column('occupancy')):.1f} % of {last['lanes']} "
                 f"lanes useful until the queue is empty, "
-                f"{100 * median(row.column('with_tail')):.1f} % with the last lanes' end; "
+                f"{100 * median(row.column('with_tail')):.1f} % with the last lanes' end, "
+                f"{100 * median(row.column('pace')):.1f} % of the full pack's pace; "
                 f"{last['trials']} trials whose ends have 10th, 50th and 90th percentile at steps "
                 f"{', '.join(map(str, last['steps']))}"
             )
@@ -160,7 +161,11 @@ def widths(rows: Sequence[Row]) -> Lines:
         )
         for row in searched
     ]
-    return ["## Lane-steps/s at each width", "", *table(("one short try", *map(str, widths)), body)]
+    return [
+        "## Lane-steps/s at each width",
+        "",
+        *table(("best of three short tries", *map(str, widths)), body),
+    ]
 
 
 def _sound(rows: Sequence[Row]) -> list[Row]:

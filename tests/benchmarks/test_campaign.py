@@ -108,7 +108,7 @@ def test_a_fault_planted_in_the_engine_refuses_its_row(monkeypatch: pytest.Monke
     monkeypatch.setattr(DeepMlp, "batches", faulty)
     reason = law.refusal(deep_mlp().but(depth=3), [3])
     assert reason is not None
-    assert reason.startswith("its law fails: AssertionError: deep_mlp, noise: trial ")
+    assert reason.startswith("its law fails: AssertionError: deep_mlp, noise differs alone and in ")
 
 
 def test_a_pack_that_loses_a_lane_is_no_measurement() -> None:
@@ -146,6 +146,7 @@ def test_the_roof_has_every_product_of_a_step_and_every_number_of_noise() -> Non
 def test_occupancy_is_a_share_of_what_the_lanes_could_do() -> None:
     found = occupancy.measure(lanes=4, trials=12)
     assert 0.5 < found["with_tail"] <= found["occupancy"] <= 1.0
+    assert found["pace"] > 0
     assert found["steps"][0] < found["steps"][2], "trials end at different steps"
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from tests.benchmarks.baselines.contender import Contender
@@ -62,11 +63,11 @@ def search(
 def _rate(
     system: System, work: Workload, lanes: int, lane_steps: int, device: str, generator: str | None
 ) -> float:
-    """Lane-steps a second, the better of two short tries."""
+    """Lane-steps a second, the best of three short tries."""
     steps = _steps(lanes, lane_steps)
     options = {} if generator is None else {"generator": generator, "chunk": steps}
     train = _ready(system, work, lanes, steps, device, options, segment=steps)[0]
-    return lanes * steps / min(_timed(train), _timed(train))
+    return lanes * steps / min(_timed(train) for _ in range(3))
 
 
 def _steps(lanes: int, lane_steps: int) -> int:
@@ -173,6 +174,8 @@ def _contender(system: System) -> Any:
 
             return FuncVmap
         case "JAX vmap":
+            if find_spec("jax") is None:
+                raise ModuleNotFoundError("JAX is not installed; `make bench` installs it")
             from tests.benchmarks.baselines.jax_vmap import JaxVmap
 
             return JaxVmap
