@@ -413,14 +413,6 @@ def test_a_reader_sees_one_moment(engine: Engine) -> None:
         assert progress(reader, sweep).settled_cohorts == 1
 
 
-def test_a_lease_is_disputed_only_by_another_holder(sessions: Sessions) -> None:
-    with sessions.begin() as session:
-        assert lease.undisputed(session, "d", "one")
-        assert lease.acquire(session, "d", "one", 10, moment(0))
-        assert lease.undisputed(session, "d", "one")
-        assert not lease.undisputed(session, "d", "two")
-
-
 def test_a_lease_has_one_holder_until_it_runs_out(sessions: Sessions) -> None:
     with sessions.begin() as session:
         assert lease.acquire(session, "d", "one", 10, moment(0))
