@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from workers.actor import Worker
@@ -58,7 +59,7 @@ class Pool:
     def start(self) -> None:
         """Starts Ray; takes some seconds."""
         os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        os.environ["RAY_AUTH_TOKEN"] = token()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         import ray  # noqa: PLC0415 - reads the token at import
@@ -122,6 +123,12 @@ class Pool:
             self._ray.shutdown()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@cache
+def token() -> str:
+    """This process's token, drawn once: Ray reads it once and keeps it for a second start too."""
+    return secrets.token_hex(32)
 
 
 def actor_class(ray: Any, environment: Mapping[str, str], gpus: float) -> Any:
