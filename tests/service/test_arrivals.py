@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from service.cli.app import app
 from service.client import Client
-from service.store import claims, completion, sweeps
+from service.store import claims, classes, completion, release, sweeps
 from service.store.engine import open_engine, session_factory, upgrade
 from tests.service.samples import NUMERICS, moment, outcome, spec
 from tests.service.serving import Served, serving
@@ -74,7 +74,7 @@ def complete(served: Served, returned: list[Outcome | Failure]) -> None:
             outcomes=[r for r in returned if isinstance(r, Outcome)],
             failures=[r for r in returned if isinstance(r, Failure)],
             dropped=[],
-            numerics_id=claims.class_id(NUMERICS),
+            numerics_id=classes.class_id(NUMERICS),
             max_attempts=1,
             now=moment(60),
         )
@@ -174,7 +174,7 @@ def test_a_cancelled_sweep_keeps_what_never_settled_to_itself(
         with Client(served.url) as client:
             client.cancel(SWEEP)
         with session_factory(served.engine).begin() as session:
-            claims.hand_back(session, [(t.trial, t.attempt) for t in running], now=moment(61))
+            release.hand_back(session, [(t.trial, t.attempt) for t in running], now=moment(61))
     lucky, unlucky = (seen(served, monkeypatch) for served in worlds)
     assert '"state":"cancelled"' in lucky[API]
     for name, text in lucky.items():
