@@ -143,12 +143,7 @@ def listening(app: FastAPI, listener: socket.socket) -> Iterator[None]:
 
 
 def pool_of(configuration: Configuration) -> Pool:
-    """The workers; each sees one GPU, its own, as cuda:0.
-
-    Ray takes 127.0.0.1 for this machine's outward address, and then listens on all of them, unless
-    it is told before its import that it forms no cluster, whatever the system.
-    """
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    """The workers; each sees one GPU, its own, as cuda:0."""
     device = "cuda:0" if configuration.device == "cuda" else "cpu"
     return Pool(configuration.workers, device)
 

@@ -1,4 +1,4 @@
-"""What holds for every test: workers' numerics are fixed before torch is imported."""
+"""What holds for every test: numerics are fixed before torch, safety before Ray is imported."""
 
 import tempfile
 import warnings
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 import workers  # noqa: F401 - fixes MKL's mode first
+from workers.pool import settle_environment
+
+settle_environment()  # whichever test imports Ray first
 
 
 @pytest.fixture(scope="session")

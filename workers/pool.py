@@ -58,11 +58,8 @@ class Pool:
 
     def start(self) -> None:
         """Starts Ray; takes some seconds."""
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = token()
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        import ray  # noqa: PLC0415 - reads the token at import
+        settle_environment()
+        import ray  # noqa: PLC0415 - reads the environment at import
 
         self._ray = ray
         self._folder = tempfile.mkdtemp(prefix="seedbed-")  # 0700, and short enough for sockets
@@ -129,6 +126,19 @@ class Pool:
 def token() -> str:
     """This process's token, drawn once: Ray reads it once and keeps it for a second start too."""
     return secrets.token_hex(32)
+
+
+def settle_environment() -> None:
+    """Sets what Ray reads at its import, so before the first import of it in a process.
+
+    A token is asked of everybody. And Ray takes 127.0.0.1 for this machine's outward address, and
+    then listens on all of them, unless it is told that it forms no cluster, whatever the system.
+    """
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN"] = token()
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 
 def actor_class(ray: Any, environment: Mapping[str, str], gpus: float) -> Any:
