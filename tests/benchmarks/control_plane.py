@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,7 +29,12 @@ LOOK_EVERY_S = 0.05
 
 
 def rows(
-    *, repeats: int = 5, trials: int = 20_000, large: int = 1_000_000, requests: int = 10_000
+    *,
+    repeats: int = 5,
+    trials: int = 20_000,
+    large: int = 1_000_000,
+    requests: int = 10_000,
+    databases: Sequence[str] = tuple(DATABASES),
 ) -> list[Row]:
     """Every row, on SQLite and on PostgreSQL.
 
@@ -38,13 +43,18 @@ def rows(
         large: trials of the sweep that is compared with one of a thousand.
         requests: over which the API's memory is watched.
     """
-    found: list[Row] = []
-    for name, database in DATABASES.items():
-        with database() as url, tempfile.TemporaryDirectory() as folder:
-            found += _throughput(name, url, Path(folder), repeats, trials)
-        with database() as url, tempfile.TemporaryDirectory() as folder:
-            found += _flat(name, url, Path(folder), repeats, large, requests)
-    return found
+    return list(each(repeats, trials, large, requests, databases))
+
+
+def each(
+    repeats: int, trials: int, large: int, requests: int, databases: Sequence[str]
+) -> Iterator[Row]:
+    """The rows as they come."""
+    for name in databases:
+        with DATABASES[name]() as url, tempfile.TemporaryDirectory() as folder:
+            yield from _throughput(name, url, Path(folder), repeats, trials)
+        with DATABASES[name]() as url, tempfile.TemporaryDirectory() as folder:
+            yield from _flat(name, url, Path(folder), repeats, large, requests)
 
 
 def row(name: str, value: float, unit: str, note: str = "") -> Row:
@@ -90,7 +100,6 @@ def _await(client: Client, sweep: str, trials: int) -> None:
 
 def _flat(name: str, url: str, folder: Path, repeats: int, large: int, requests: int) -> list[Row]:
     """The same at a thousand trials and at a million."""
-    found: list[Row] = []
     with stub(url, folder, workers=0) as service:
         client = service.client()
         times: dict[int, list[float]] = {SMALL: [], large: []}
@@ -98,20 +107,17 @@ def _flat(name: str, url: str, folder: Path, repeats: int, large: int, requests:
             for trials, seconds in times.items():
                 seconds.append(client.timed("POST", "/sweeps", spec(trials))[0] * 1000)
         pair = {trials: median(seconds) for trials, seconds in times.items()}
-        found += [row(f"accepting {n:,} trials, {name}", v, "ms") for n, v in pair.items()]
-        found.append(
-            row(f"accepting {large:,} / {SMALL:,}, {name}", pair[large] / pair[SMALL], "x")
-        )
+        yield from [row(f"accepting {n:,} trials, {name}", v, "ms") for n, v in pair.items()]
+        yield row(f"accepting {large:,} / {SMALL:,}, {name}", pair[large] / pair[SMALL], "x")
         engine = open_engine(url)
         upgrade(engine)
         sweeps = {n: _past(engine, client, n) for n in (SMALL, large)}
         engine.dispose()
-        found += _progress(name, client, sweeps)
-        found += _memory(name, service, client, sweeps[large], requests)
+        yield from _progress(name, client, sweeps)
+        yield from _memory(name, service, client, sweeps[large], requests)
         client.close()
     with stub(url, folder) as service:
-        found += _deep(name, service, large)
-    return found
+        yield from _deep(name, service, large)
 
 
 def _past(engine: Engine, client: Client, trials: int) -> str:
@@ -169,22 +175,20 @@ def _ended(client: Client) -> int:
 
 
 def main() -> None:
-    """Prints the rows as a table, or as JSON."""
+    """Prints the rows as a table, or as a JSON object a line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--trials", type=int, default=20_000)
     parser.add_argument("--large", type=int, default=1_000_000)
     parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--databases", nargs="+", default=list(DATABASES), choices=DATABASES)
     parser.add_argument("--json", action="store_true")
     given = vars(parser.parse_args())
     as_json = given.pop("json")
-    found = rows(**given)
-    write: Callable[[str], object] = sys.stdout.write
-    if as_json:
-        write(json.dumps(found, indent=1) + "\n")
-        return
-    for r in found:
-        write(f"{r['name']:<48} {r['value']:>12,.2f} {r['unit']:<4} {r['note']}\n")
+    for r in each(**given):
+        line = f"{r['name']:<48} {r['value']:>12,.2f} {r['unit']:<4} {r['note']}"
+        sys.stdout.write((json.dumps(r) if as_json else line) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -40,14 +40,20 @@ class Stub:
 
 
 class Client:
-    """One kept connection."""
+    """One kept connection, opened anew before the service would close it for standing idle."""
+
+    IDLE_S = 3.0
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._used = time.monotonic()
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The answer's JSON."""
         headers = {} if body is None else {"Content-Type": "application/json"}
+        if time.monotonic() - self._used > self.IDLE_S:
+            self._connection.close()
+        self._used = time.monotonic()
         text = None if body is None else json.dumps(body)
         self._connection.request(method, f"/api/v1{path}", text, headers)
         answer = self._connection.getresponse()
