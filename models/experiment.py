@@ -55,6 +55,20 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class LaneMemory:
+    """Bytes that one lane takes at most.
+
+    Attributes:
+        held: from boundary to boundary: parameters, optimiser state, program state.
+        training: beside that, while its group trains or is evaluated: copies of what is held,
+            gradients, activations, draws.
+    """
+
+    held: int
+    training: int
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A family of trials: a model, its task and its hyper-parameters, described without torch."""
 
@@ -73,6 +87,8 @@ class Experiment:
     tile: int | None = None
     #: data sets it needs, name -> SHA-256 of the arrays, checked by the worker
     data: Callable[[Any], Mapping[str, str]] = field(default=lambda _: {})
+    #: (settings, segment) -> what a lane takes; None where it is only known by training
+    memory: Callable[[Any, int], LaneMemory] | None = None
 
     def resolve(self, values: Mapping[str, Any]) -> Settings:
         """Validates values and fills in defaults.

@@ -1,5 +1,6 @@
 """What holds for every test: numerics are fixed before torch, safety before Ray is imported."""
 
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ import workers  # noqa: F401 - fixes MKL's mode first
 from workers.pool import settle_environment
 
 settle_environment()  # whichever test imports Ray first
+# a shell starts what runs in the background deaf to Ctrl-C, and children would inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

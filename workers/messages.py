@@ -1,7 +1,7 @@
 """The plain messages between dispatcher and workers; they import no tensor library and no Ray."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 #: how a trial ended; success is never a state, it is derived from the outcome
@@ -63,6 +63,8 @@ class Order:
         cancel: (trial, attempt) to drop at the boundary.
         lanes: the most lanes that train at once.
         slice_s: after this many seconds the call ends at the next boundary.
+        widths: level -> lanes of a group that measured best before, of a pack that is new to the
+            worker; levels that are not named are measured.
     """
 
     pack: PackSpec
@@ -70,6 +72,7 @@ class Order:
     cancel: tuple[tuple[int, int], ...] = ()
     lanes: int = 64
     slice_s: float = 1.0
+    widths: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,7 @@ class Return:
         steps: of each of those, in the same order, the steps that it has done.
         lane_steps: lane-steps trained in this call.
         seconds: what they took.
+        widths: level -> lanes of a group that measured best, where that was found in this call.
     """
 
     outcomes: tuple[Outcome, ...] = ()
@@ -130,6 +134,7 @@ class Return:
     steps: tuple[int, ...] = ()
     lane_steps: int = 0
     seconds: float = 0.0
+    widths: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ evaluated only at boundaries, and a trial's numbers do not depend on where or be
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from models.kernels.leaves import LeafList, add_scaled
 from models.program import Differentiated, Lanes, Leaves, Program
 from models.updates.chain import Step, Updates
 from models.updates.norm import global_norm
+from workers import memory as memory_of
 from workers.isolation import isolated
 from workers.lane import Lane, stack, unstack
 from workers.messages import Assignment, EndState, Failure, Leave, Outcome, PackSpec
@@ -58,6 +59,9 @@ class Pack:
         experiment: the description; the catalogue's unless given.
         measured: whether lanes are cut into groups of the width that measures best; all of a level
             train together otherwise.
+        lanes: the most that it will be given.
+        widths: level -> width that measured best before.
+        free: bytes that it may use; what the device has free unless given.
 
     Raises:
         ValueError: torch may use several threads on the CPU, which is another numerics class.
@@ -70,6 +74,9 @@ class Pack:
         experiment: Experiment | None = None,
         *,
         measured: bool = False,
+        lanes: int | None = None,
+        widths: Mapping[int, int] | None = None,
+        free: int | None = None,
     ) -> None:
         if device.type == "cpu" and torch.get_num_threads() != 1:
             raise ValueError(
@@ -86,7 +93,25 @@ class Pack:
         self._differentiated = self.program if isinstance(self.program, Differentiated) else None
         self.lanes: list[Lane] = []
         self._measured = measured
+        self._most = lanes
+        self._known = dict(widths or {})
         self._widths: dict[int, Width] = {}
+        self._told: dict[int, int] = dict(self._known)
+        memory = self.experiment.memory
+        self._lane = None if memory is None else memory(settings, spec.segment)
+        self._free = memory_of.budget(device) if free is None else free
+
+    @property
+    def capacity(self) -> int | None:
+        """The most lanes that memory holds, or None where it is not known."""
+        return None if self._lane is None else memory_of.capacity(self._lane, self._free)
+
+    def news(self) -> dict[int, int]:
+        """Level -> width, of the levels whose search ended otherwise than was last said."""
+        ended = {level: width.found for level, width in self._widths.items()}
+        found = {k: v for k, v in ended.items() if v is not None and self._told.get(k) != v}
+        self._told |= found
+        return found
 
     def admit(self, assignments: Sequence[Assignment]) -> list[Failure]:
         """Gives trials lanes at step 0; those whose initialisation raises are returned."""
@@ -113,7 +138,7 @@ class Pack:
         ended = Ended([], [], self.spec.segment * len(self.lanes))
         staying: list[Lane] = []
         for level, lanes in self._levels():
-            width = self._widths.setdefault(level, Width(self.experiment.tile))
+            width = self._width(level)
             sizes = width.groups(len(lanes)) if self._measured else self._tiles(lanes)
             work = partial(self._timed, level=level, width=width)
             done, failures = isolated(lanes, sizes, work, _assignment, width.short)
@@ -122,6 +147,16 @@ class Pack:
                 self._boundary(trained, staying, ended)
         self.lanes = staying
         return ended
+
+    def _width(self, level: int) -> Width:
+        """The search for a level's width, which memory bounds."""
+        if level not in self._widths:
+            most = None
+            if self._lane is not None:
+                most = memory_of.widest(self._lane, self._free, len(self.lanes))
+            known = self._known.get(level)
+            self._widths[level] = Width(self.experiment.tile, most, self._most, known)
+        return self._widths[level]
 
     def _levels(self) -> Iterator[tuple[int, list[Lane]]]:
         """Lanes grouped by level, levels ascending, lanes in order of trial."""

@@ -73,6 +73,7 @@ class Trainer:
             steps=tuple([lane.step for lane in pack.lanes] + [0] * len(self._buffer)),
             lane_steps=lane_steps,
             seconds=time.monotonic() - began,
+            widths=pack.news(),
         )
 
     def _switch(self, order: Order) -> Pack:
@@ -84,11 +85,14 @@ class Trainer:
                 f"{len(self._held(self._pack))} trials of another pack are still held here; "
                 "a worker changes its pack only when it is empty"
             )
-        self._pack = Pack(order.pack, self._device, measured=True)
+        self._pack = Pack(
+            order.pack, self._device, measured=True, lanes=order.lanes, widths=order.widths
+        )
         return self._pack
 
     def _fill(self, pack: Pack, lanes: int) -> list[Failure]:
-        free = min(lanes - len(pack.lanes), len(self._buffer))
+        most = lanes if pack.capacity is None else min(lanes, pack.capacity)
+        free = min(most - len(pack.lanes), len(self._buffer))
         if free <= 0:
             return []
         return pack.admit([self._buffer.popleft() for _ in range(free)])

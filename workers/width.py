@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 #: a width that gains less than this over the one before ends the search
 GAIN = 1.05
 #: groups that are timed at each width; the best counts, since a busy machine only slows
-LOOKS = 2
+LOOKS = 3
 FIRST = 4
 
 
@@ -20,12 +20,16 @@ class Width:
 
     Attributes:
         tile: lanes a tile, where the program runs in tiles; widths are then always a tile.
-        most: no wider than this: memory was short at twice as many.
+        most: no wider than this: memory is, or was, short beyond.
+        lanes: no wider than this: so many lanes there are at most.
+        known: what an earlier search for this structure on such a device ended at.
         rates: width -> lane-steps a second, the best seen.
     """
 
     tile: int | None = None
     most: int | None = None
+    lanes: int | None = None
+    known: int | None = None
     rates: dict[int, float] = field(default_factory=dict)
     _looks: dict[int, int] = field(default_factory=dict)
     _warm: bool = False
@@ -35,16 +39,24 @@ class Width:
         """The width that the search has ended at, or None while it goes on."""
         if self.tile is not None:
             return self.tile
+        bounds = [bound for bound in (self.most, self.lanes) if bound is not None]
+        if self.known is not None:
+            return max(1, min(self.known, *bounds)) if bounds else self.known
         width = FIRST
         while True:
-            if self.most is not None and width > self.most:
-                return max(1, self.most)
+            if bounds and width > min(bounds):
+                return max(1, min(bounds))
             if self._looks.get(width, 0) < LOOKS:
                 return None
             before = self.rates.get(width // 2)
             if before is not None and self.rates[width] < GAIN * before:
                 return width // 2 if self.rates[width] < before else width
             width *= 2
+
+    @property
+    def found(self) -> int | None:
+        """What the search ended at, unless memory ended it: another machine may have more."""
+        return None if self.tile is not None or self.chosen == self.most else self.chosen
 
     def groups(self, lanes: int) -> list[int]:
         """Sizes of the groups to cut so many lanes into, in order; they sum to `lanes`."""

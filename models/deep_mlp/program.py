@@ -8,15 +8,12 @@ import torch
 from torch import Tensor
 
 from models.deep_mlp.digits import digits5k
-from models.deep_mlp.settings import DeepMlpSettings
+from models.deep_mlp.settings import TEST_CHUNK, DeepMlpSettings
 from models.experiment import Settings, Tier
 from models.initialisers import he_std, sussillo_abbott_std
 from models.kernels.dropout import keep_factors
 from models.program import Lanes, Leaves
 from models.updates.rule import update_rule
-
-CLASSES = 10
-_TEST_CHUNK = 250
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,7 @@ class DeepMlp:
         self.labels = torch.from_numpy(digits.train_labels).to(device)
         self.test_images = torch.from_numpy(digits.test_images).to(device)
         self.test_labels = torch.from_numpy(digits.test_labels).to(device)
-        width = settings.width
-        self.sizes = [self.images.shape[1], *[width] * settings.depth, CLASSES]
+        self.sizes = settings.sizes
 
     def init(self, lanes: Lanes) -> tuple[Leaves, Leaves]:
         """Weights are one standard normal draw a coordinate, scaled by the initialiser."""
@@ -186,8 +182,8 @@ class DeepMlp:
         right: list[Tensor] = []
         losses: list[Tensor] = []
         for images, labels in zip(
-            torch.split(self.test_images, _TEST_CHUNK),
-            torch.split(self.test_labels, _TEST_CHUNK),
+            torch.split(self.test_images, TEST_CHUNK),
+            torch.split(self.test_labels, TEST_CHUNK),
             strict=True,
         ):
             hidden = images.expand(len(lanes), -1, -1)

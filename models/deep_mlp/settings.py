@@ -5,11 +5,15 @@ without momentum, weights N(0, 0.1^2), eta 0.01. The paper states neither batch 
 input scaling; here: batch 32, biases zero, pixels in [0, 1].
 """
 
+from itertools import pairwise
 from typing import Literal
 
-from models.experiment import Experiment, Metric, per_lane, shared
+from models.experiment import Experiment, LaneMemory, Metric, per_lane, shared
 from models.updates.settings import UpdateSettings
 
+PIXELS, CLASSES = 784, 10
+#: test digits that are evaluated at once
+TEST_CHUNK = 250
 #: SHA-256 of the arrays of data set digits5k (see models.deep_mlp.digits)
 DIGITS5K = "b5a8526c55a787d151c4e10de5a56e930f58acf6147c2412c8dc10047f99ca95"
 
@@ -31,6 +35,11 @@ class DeepMlpSettings(UpdateSettings):
         0.0, ge=0, lt=1, doc="probability that a hidden unit is dropped in training"
     )
 
+    @property
+    def sizes(self) -> list[int]:
+        """Units of each layer, from the pixels to the classes."""
+        return [PIXELS, *[self.width] * self.depth, CLASSES]
+
 
 def metrics(_settings: DeepMlpSettings) -> tuple[Metric, ...]:
     """Accuracy and loss on the fixed 1,000 test digits: a claim about this test set."""
@@ -38,6 +47,18 @@ def metrics(_settings: DeepMlpSettings) -> tuple[Metric, ...]:
         Metric("test_accuracy", "higher", 0.0, 1.0, "cheap", "fraction of test digits correct"),
         Metric("test_loss", "lower", 0.0, 1e30, "cheap", "mean cross-entropy on test digits, nats"),
     )
+
+
+def memory(settings: DeepMlpSettings, segment: int) -> LaneMemory:
+    """Float32 throughout; as if dropout were on, which only lanes know."""
+    s = settings
+    numbers = sum(i * o + o for i, o in pairwise(s.sizes))
+    held = 4 * numbers * s.numbers_a_parameter
+    units = s.depth * s.width
+    step = s.batch * (PIXELS + 2 * units + 2 * max(s.sizes[1:]) + 4 * CLASSES)
+    test = TEST_CHUNK * (PIXELS + 2 * s.width + 4 * CLASSES)
+    drawn = 8 * segment * s.batch
+    return LaneMemory(held, held + max(4 * (numbers + step) + drawn, 4 * test))
 
 
 EXPERIMENT = Experiment(
@@ -49,4 +70,5 @@ EXPERIMENT = Experiment(
     program="models.deep_mlp.program:DeepMlp",
     init_reads=frozenset({"init", "init_std"}),
     data=lambda settings: {settings.data: DIGITS5K},
+    memory=memory,
 )

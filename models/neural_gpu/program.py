@@ -12,14 +12,13 @@ from models.kernels.dropout import keep_factors
 from models.neural_gpu import arithmetic
 from models.neural_gpu.cgru import Cell, cell
 from models.neural_gpu.recurrence import recurrence
-from models.neural_gpu.settings import NeuralGpuSettings
+from models.neural_gpu.settings import EVAL_CHUNK, NeuralGpuSettings
 from models.program import Lanes, Leaves
 from models.streams import numpy_generator
 from models.updates.rule import update_rule
 
 _EMBEDDING_RANGE = 1.7
 _UNIT_SCALING = 1.8
-_EVAL_CHUNK = 32
 _DROPOUT_LENGTH = 8
 
 
@@ -176,7 +175,7 @@ class NeuralGpu:
             source = self._symbols(np.stack([t[0] for t in tapes]))
             target = self._symbols(np.stack([t[1] for t in tapes]))
             logits = [
-                self._logits(params, part, None) for part in torch.split(source, _EVAL_CHUNK, 1)
+                self._logits(params, part, None) for part in torch.split(source, EVAL_CHUNK, 1)
             ]
             digit, sequence = errors(torch.cat(logits, 1), target)
             found |= {f"digit_error@{bits}": digit, f"sequence_error@{bits}": sequence}

@@ -63,6 +63,7 @@ class Recurrence(torch.autograd.Function):
                 state, record = _forward(state, cell, cutoff, near)
                 if keep:
                     kept.append(record)
+                del record  # what is not kept makes room before the next
         ctx.cutoff, ctx.scales, ctx.cells, ctx.kept = cutoff, scales, cells, kept
         return state
 

@@ -9,11 +9,14 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from models.experiment import Experiment, Metric, Tier, per_lane, shared
+from models.experiment import Experiment, LaneMemory, Metric, Tier, per_lane, shared
+from models.neural_gpu.arithmetic import SYMBOLS
 from models.updates.settings import UpdateSettings
 
 #: the longest operand that is evaluated, in digits
 LONGEST = 4000
+#: held-out examples that are evaluated at once
+EVAL_CHUNK = 32
 
 
 class NeuralGpuSettings(UpdateSettings):
@@ -79,6 +82,13 @@ class NeuralGpuSettings(UpdateSettings):
         """Operand digits of the expensive evaluations."""
         return (2 * self.bits,) if self.beyond is None else self.beyond
 
+    @property
+    def parameters(self) -> int:
+        """Numbers of one network."""
+        m = self.maps
+        gates = 3 * (9 * m * m + m)
+        return SYMBOLS * m + m * m + m + m * SYMBOLS + SYMBOLS + self.layers * gates
+
 
 def metrics(settings: NeuralGpuSettings) -> tuple[Metric, ...]:
     """Per-digit and per-sequence error on held-out pairs, at the training length and beyond."""
@@ -93,6 +103,24 @@ def metrics(settings: NeuralGpuSettings) -> tuple[Metric, ...]:
     return tuple(found)
 
 
+def memory(settings: NeuralGpuSettings, segment: int) -> LaneMemory:
+    """At the last level of the curriculum, and as if dropout were on, which only lanes know."""
+    s = settings
+    numbers = s.parameters
+    held = 4 * numbers * s.numbers_a_parameter
+    row = s.width * s.maps
+    banded = s.layers * 9 * row * row  # three matrices of 3 rows by a row
+    length = 2 * s.bits + 1
+    image = s.batch * length * row
+    # a state, two gates and a candidate a CGRU and time; dropout; buffers of the way back
+    step = 2 * numbers + 3 * banded + image * (length * (4 * s.layers + 1) + 13)
+    tapes = 16 * segment * s.batch * length
+    longest = 2 * max((s.bits, *s.lengths_beyond)) + 1
+    test = 14 * EVAL_CHUNK * longest * row + banded  # images that live at once
+    examples = s.eval_examples * longest * (16 + 8 * SYMBOLS)
+    return LaneMemory(held, held + max(4 * step + tapes, 4 * test + examples))
+
+
 EXPERIMENT = Experiment(
     name="neural_gpu",
     description="The Neural GPU learning binary addition or multiplication (the paper's Table 6)",
@@ -101,4 +129,5 @@ EXPERIMENT = Experiment(
     segment=lambda _: 50,
     program="models.neural_gpu.program:NeuralGpu",
     init_reads=frozenset({"init_weight"}),
+    memory=memory,
 )

@@ -22,3 +22,8 @@ class UpdateSettings(Settings):
         0.0, ge=0, doc="gradient noise: variance eta / (1 + t)^gamma; 0 is none"
     )
     noise_gamma: float = per_lane(0.55, ge=0, doc="decay of the noise's variance")
+
+    @property
+    def numbers_a_parameter(self) -> int:
+        """The parameter itself and what the optimiser keeps beside it."""
+        return 1 + {"sgd": 1, "adam": 2}[self.optimiser]

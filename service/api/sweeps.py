@@ -17,6 +17,7 @@ from service.plan import Plan
 from service.spec import parse
 from service.store import sweeps
 from service.store.progress import progress
+from service.structures import resolved
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"])
 
@@ -82,9 +83,28 @@ def plan_json(plan: Plan, state: State) -> dict[str, Any]:
         ),
         "lanes": lanes,
         "packs": sum(-(-n // lanes) for n in by_structure),
+        "memory": memory_json(plan, lanes),
         "disk_bytes": disk_bytes(plan),
         "spec": plan.spec,
     }
+
+
+def memory_json(plan: Plan, lanes: int) -> dict[str, int] | None:
+    """Bytes that the largest structure takes at most; None where only training tells.
+
+    A pack's are of all its lanes in one group. A worker with less holds fewer lanes, or trains
+    fewer of them at once.
+    """
+    found = experiments()[plan.experiment]
+    if found.memory is None:
+        return None
+    each = [
+        found.memory(settings, structure.pack.segment)
+        for structure, settings in zip(plan.structures, resolved(plan, found), strict=True)
+    ]
+    held, training = max(m.held for m in each), max(m.training for m in each)
+    whole = max(lanes * (m.held + m.training) for m in each)
+    return {"lane_held_bytes": held, "lane_training_bytes": training, "pack_bytes": whole}
 
 
 @router.get("")

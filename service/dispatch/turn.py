@@ -16,9 +16,17 @@ from sqlalchemy.orm import Session
 from service.dispatch.decide import Take, Waiting, offered, stranded, takes
 from service.dispatch.peers import Peer, slots
 from service.dispatch.telemetry import ended_steps
-from service.store import claims, classes, completion, release, sweeps
+from service.store import claims, classes, completion, release, sweeps, widths
 from service.store.errors import StateConflictError, UnknownSweepError
-from workers.messages import Assignment, Failure, Order, Outcome, Return, WorkerDescription
+from workers.messages import (
+    Assignment,
+    Failure,
+    Order,
+    Outcome,
+    PackSpec,
+    Return,
+    WorkerDescription,
+)
 from workers.pool import Reply
 
 _MOST_WHY = 500
@@ -92,6 +100,8 @@ class Turn:
                 assert peer.pack is not None  # noqa: S101 - a worker answers only an order
                 name = peer.classes[peer.pack.experiment]
                 returned[name].append((reply.worker, reply.value))
+                found = reply.value.widths
+                widths.remember(self._session, peer.pack, name, found, self._now)
             else:
                 self._lose(reply.worker, reply.lost or reply.error or "no answer")
         for numerics_id, answers in returned.items():
@@ -150,6 +160,7 @@ class Turn:
         unwanted = release.unwanted(
             self._session, [pair for name in idle for pair in self.peers[name].held]
         )
+        before = {name: peer.pack for name, peer in self.peers.items()}
         added: dict[str, list[Assignment]] = defaultdict(list)
         for take in takes(slots(self.peers), self._queues(), self._rules.lanes):
             added[take.worker] += self._claim(take)
@@ -163,7 +174,14 @@ class Turn:
                     cancel=tuple(sorted(peer.held & unwanted)),
                     lanes=self._rules.lanes,
                     slice_s=self._rules.slice_s,
+                    widths=self._widths(before.get(name), peer),
                 )
+
+    def _widths(self, before: PackSpec | None, peer: Peer) -> dict[int, int]:
+        """What is known of a pack that is new to its worker."""
+        if peer.pack is None or peer.pack == before:
+            return {}
+        return widths.recall(self._session, peer.pack, peer.classes[peer.pack.experiment])
 
     def _queues(self) -> list[Waiting]:
         """What waits, without sweeps whose numerics class no worker has any more: they pause."""

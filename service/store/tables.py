@@ -311,6 +311,17 @@ successes = Table(
     CheckConstraint("success IN (0, 1)", "success"),
 )
 
+widths = Table(
+    "widths",
+    metadata,
+    Column("structure", String(32), primary_key=True),
+    Column("class_id", String(64), primary_key=True),
+    Column("level", Integer, primary_key=True),
+    Column("lanes", Integer, nullable=False),
+    Column("measured_at", UtcDateTime, nullable=False),
+    CheckConstraint("lanes >= 1", "lanes"),
+)
+
 leases = Table(
     "leases",
     metadata,

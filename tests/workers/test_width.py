@@ -1,5 +1,6 @@
 """Width is measured on the segments that train anyway, and short memory halves it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,6 +64,40 @@ def test_short_memory_halves_the_width_for_good() -> None:
     found = searched(lambda w: w * 100.0)
     found.short(64)
     assert set(found.groups(128)) == {32}
+
+
+def test_a_known_width_is_not_searched_and_short_memory_still_halves_it() -> None:
+    width = Width(known=16)
+    assert width.groups(40) == [16, 16, 8]
+    width.short(16)
+    assert width.groups(16) == [8, 8]
+    assert Width(known=64, most=20).groups(64) == [20, 20, 20, 4]
+
+
+def test_a_search_ends_at_the_lanes_that_there_are_and_what_memory_ended_is_not_told() -> None:
+    width = Width(lanes=20)
+    for lanes in (4, 4, 4, 4, 8, 8, 8, 16, 16, 16):
+        width.note(lanes, 10, 1.0)
+    assert width.chosen == width.found == 20
+    width.most = 12
+    assert (width.chosen, width.found) == (12, None)
+
+
+def test_a_pack_says_once_what_it_measured_and_nothing_of_what_it_was_told() -> None:
+    numerics.settle()
+    spec = replace(CASE.spec, steps=40 * CASE.spec.segment)
+    pack = Pack(spec, torch.device("cpu"), measured=True, lanes=60)
+    pack.admit(assignments(CASE, 60))
+    said = []
+    for _ in range(20):
+        pack.advance()
+        said += [news] if (news := pack.news()) else []
+    assert said == [{0: pack._widths[0].chosen}]
+    told = Pack(spec, torch.device("cpu"), measured=True, widths=said[0])
+    told.admit(assignments(CASE, 60))
+    told.advance()
+    assert told.news() == {}
+    assert told._widths[0].chosen == said[0][0]
 
 
 def test_short_memory_in_a_pack_halves_its_groups_and_loses_no_trial(

@@ -66,6 +66,10 @@ async def test_a_dry_run_counts_and_stores_nothing(api: httpx.AsyncClient) -> No
     assert counts == {
         "trials": 24, "cells": 4, "settings": 2, "structures": 1, "cohorts": 3, "packs": 1
     }  # fmt: skip
+    memory = body["memory"]
+    lane = memory["lane_held_bytes"] + memory["lane_training_bytes"]
+    assert 2**10 < memory["lane_held_bytes"] < memory["lane_training_bytes"] < 2**27
+    assert memory["pack_bytes"] == body["lanes"] * lane
     assert (await api.get("/api/v1/sweeps")).json()["items"] == []
 
 
