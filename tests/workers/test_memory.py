@@ -54,7 +54,7 @@ LARGE = {
 
 @pytest.mark.parametrize("name", LARGE)
 def test_a_lane_takes_what_was_said_and_not_much_less(name: str) -> None:
-    experiment, lanes = name.split(",")[0], 12
+    experiment, lanes = name.split(",", maxsplit=1)[0], 12
     found = catalog.experiment(experiment)
     assert found.memory is not None
     said = found.memory(found.resolve(LARGE[name]), 2)
