@@ -94,7 +94,7 @@ def test_it_moves_with_models_and_with_an_installed_experiments_package(
 
 
 def test_it_moves_with_every_module_that_the_engine_loads(found: dict[str, Any]) -> None:
-    """Messages aside, which hold values of the spec, and width and memory: no bit depends on them."""
+    """All but messages, which hold values of the spec, width and memory: no bit is theirs."""
     engine = {f for f in found["versions"] if f.startswith("workers/") and f not in STAYS}
     assert engine >= {"workers/__init__.py", "workers/pack.py", "workers/lane.py"}
     still = {f for f in engine if len(set(found["versions"][f])) == 1}
