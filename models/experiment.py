@@ -126,10 +126,11 @@ class Experiment:
     def setting_hash(self, values: Mapping[str, Any]) -> str:
         """128 bits (hex) that name a setting: the experiment and its resolved values, no arm.
 
-        Streams are keyed by it, so equal settings of different sweeps share streams under
-        one root, and different settings share none.
+        Streams are keyed by it, so equal settings of different sweeps share streams under one root,
+        and different settings share none. Values that are the default's are left out, so that a
+        hyper-parameter that is added later changes no stream.
         """
-        resolved = self.resolve(values).model_dump(mode="json")
+        resolved = self.resolve(values).model_dump(mode="json", exclude_defaults=True)
         text = json.dumps([self.name, resolved], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -107,7 +107,10 @@ class Program(Protocol[B]):
         ...
 
     def loss(self, params: Leaves, batches: B, step: int) -> tuple[Tensor, Tensor]:
-        """Loss (R,) and training statistics (R, K) at step `step` of the segment."""
+        """Loss (R,) and training statistics (R, K) at step `step` of the segment.
+
+        The last statistic, where there is one, is the training error that noise laws may read.
+        """
         ...
 
     def boundary(self, state: Leaves, stats: Tensor) -> Leaves:

@@ -19,7 +19,7 @@ from models import catalog
 from models.experiment import Experiment, Tier
 from models.kernels.leaves import LeafList, add_scaled
 from models.program import Differentiated, Lanes, Leaves, Program
-from models.updates.chain import Step, Updates
+from models.updates.chain import Step, Updates, wide
 from models.updates.norm import global_norm
 from workers import memory as memory_of
 from workers.isolation import isolated
@@ -246,7 +246,11 @@ class Pack:
             with torch.no_grad():
                 norm = global_norm(gradients)
                 finite &= torch.isfinite(loss) & torch.isfinite(norm)
-                updates = rule(Updates(gradients, ones), Step(index, norm))
+                error = stats[:, -1] if stats.shape[1] else None
+                updates = rule(Updates(gradients, ones), Step(index, norm, error))
+                if updates.keep is not None:
+                    for leaf in listed.tensors:
+                        leaf.mul_(wide(updates.keep, leaf))
                 add_scaled(listed, updates.leaves, updates.gain)
                 total = total + stats
         for leaf in listed.tensors:  # a parameter once non-finite is so still: updates only add

@@ -44,9 +44,8 @@ _SIGN, _AXES = 0x80000000, 0x40000000
 
 
 @inlined
-def radius(bits):
-    """sqrt(-2 ln u) for u = (bits / 2 + 1/2) / 2**31, rounded down to 31 bits."""
-    u = (F(signed(U(bits >> U(1)))) + np.float32(0.5)) * np.float32(2.0**-31)
+def logarithm(u):
+    """Ln u for a positive normal float32."""
     raw = bits_of(u)
     exponent = I(I(raw - I(_THREE_QUARTERS)) >> I(23))
     m = float_of(I(raw - I(exponent << I(23)))) - np.float32(1.0)  # [-1/4, 1/2)
@@ -58,8 +57,14 @@ def radius(bits):
     q = q * m + L2
     q = q * m + L1
     q = q * m + L0
-    log = F(exponent) * LN2 + (q * m * m + m)
-    return np.sqrt(max(np.float32(-2.0) * log, np.float32(0.0)))
+    return F(exponent) * LN2 + (q * m * m + m)
+
+
+@inlined
+def radius(bits):
+    """sqrt(-2 ln u) for u = (bits / 2 + 1/2) / 2**31, rounded down to 31 bits."""
+    u = (F(signed(U(bits >> U(1)))) + np.float32(0.5)) * np.float32(2.0**-31)
+    return np.sqrt(max(np.float32(-2.0) * logarithm(u), np.float32(0.0)))
 
 
 @inlined

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from models.experiment import Experiment, LaneMemory, Metric, Tier, per_lane, shared
 from models.neural_gpu.arithmetic import SYMBOLS
-from models.updates.settings import UpdateSettings
+from models.updates.settings import Clip, Optimiser, UpdateSettings
 
 #: the longest operand that is evaluated, in digits
 LONGEST = 4000
@@ -22,10 +22,15 @@ EVAL_CHUNK = 32
 class NeuralGpuSettings(UpdateSettings):
     """Hyper-parameters of `neural_gpu`."""
 
-    optimiser: Literal["sgd", "adam"] = shared("adam", doc="sgd (with momentum) or adam")
+    optimiser: Optimiser = shared(
+        "adam", doc="sgd and nesterov (with momentum), rmsprop, adam, adamax, adamw"
+    )
     learning_rate: float = per_lane(0.001, gt=0, le=1e6, doc="step size of the optimiser")
     adam_eps: float = per_lane(1e-4, gt=0, doc="added to adam's root; 1e-4 in the paper's code")
-    clip: Literal["none", "norm", "value"] = shared("norm", doc="how gradients are clipped")
+    clip: Clip = shared(
+        "norm",
+        doc="clip gradients not at all, by each lane's global norm, by each tensor's, or by value",
+    )
     clip_norm: float = per_lane(1.0, gt=0, doc="largest global norm, or value, after clipping")
     task: Literal["binary_addition", "binary_multiplication"] = shared(
         "binary_addition", doc="what is computed of two operands of equal length"

@@ -32,22 +32,24 @@ class Updates:
         gain: (R,) float32.
         mine: whether links may work in place on the leaves; a link that hands on tensors of its
             state says no.
+        keep: (R,) float32 by which parameters are multiplied before the update is added, or None.
     """
 
     leaves: LeafList
     gain: Tensor
     mine: bool = True
+    keep: Tensor | None = None
 
     def writable(self) -> "Updates":
         """The same updates on leaves that may be worked on in place."""
-        return self if self.mine else Updates(self.leaves.copy(), self.gain)
+        return self if self.mine else Updates(self.leaves.copy(), self.gain, keep=self.keep)
 
     def settled(self) -> "Updates":
         """The same updates with a gain of 1, multiplied in place; a gain of 1 changes no bit."""
         found = self.writable()
         for leaf in found.leaves.tensors:
             leaf.mul_(wide(self.gain, leaf))
-        return Updates(found.leaves, torch.ones_like(self.gain))
+        return Updates(found.leaves, torch.ones_like(self.gain), keep=self.keep)
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,12 @@ class Step:
     Attributes:
         index: position within the segment, 0 <= index < segment.
         grad_norm: (R,) global norm of the gradients that enter the chain.
+        error: (R,) training error of the step's batch, or None where a program has none.
     """
 
     index: int
     grad_norm: Tensor
+    error: Tensor | None = None
 
 
 #: one link at work within a segment

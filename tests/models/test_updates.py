@@ -1,20 +1,21 @@
 """Update rules obey their laws, lane by lane."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
+from torch.optim import lr_scheduler
 
 from models.kernels.leaves import LeafList
 from models.program import Lanes
-from models.updates.adam import adam
+from models.updates import rule as rules
 from models.updates.chain import Leaves, Rule, Step, Transformation, Updates, chain
-from models.updates.clip import clip_by_global_norm, clip_by_value
+from models.updates.clip import clip_by_global_norm, clip_by_tensor_norm, clip_by_value
 from models.updates.noise import add_noise, noise_std
 from models.updates.norm import global_norm
-from models.updates.sgd import sgd
+from models.updates.settings import Optimiser, Schedule
 from tests.models.lanes import lanes
 
 
@@ -108,49 +109,96 @@ def test_clipping_by_value_clamps_each_coordinate() -> None:
     torch.testing.assert_close(found["w"], torch.tensor([[-1.0, 0.5]]))
 
 
+def test_clipping_by_tensor_is_by_each_tensors_own_norm_in_each_lane() -> None:
+    grads = {"a": torch.tensor([[3.0, 4.0], [0.3, 0.4]]), "b": torch.tensor([[0.6], [60.0]])}
+    found = apply(clip_by_tensor_norm(), grads, lanes(2, {"clip_norm": 1.0}))
+    torch.testing.assert_close(found["a"], torch.tensor([[0.6, 0.8], [0.3, 0.4]]))
+    torch.testing.assert_close(found["b"], torch.tensor([[0.6], [1.0]]))
+
+
 def test_no_gradient_stays_no_gradient() -> None:
     found = apply(clip_by_global_norm(), {"w": torch.zeros(1, 3)}, lanes(1, {"clip_norm": 1.0}))
     assert torch.equal(found["w"], torch.zeros(1, 3))
 
 
-OPTIMISERS: dict[str, tuple[Transformation, Any, dict[str, float]]] = {
-    "sgd": (sgd(), lambda p, v: torch.optim.SGD(p, lr=v["learning_rate"]), {}),
-    "momentum": (
-        sgd(),
-        lambda p, v: torch.optim.SGD(p, lr=v["learning_rate"], momentum=v["momentum"]),
-        {"momentum": 0.9},
+TORCH: dict[str, Any] = {
+    "sgd": lambda p, v: torch.optim.SGD(p, v["learning_rate"], v["momentum"]),
+    "nesterov": lambda p, v: torch.optim.SGD(p, v["learning_rate"], v["momentum"], nesterov=True),
+    "rmsprop": lambda p, v: torch.optim.RMSprop(
+        p, v["learning_rate"], v["rms_decay"], v["adam_eps"], momentum=v["momentum"]
     ),
-    "adam": (
-        adam(),
-        lambda p, v: torch.optim.Adam(p, lr=v["learning_rate"], eps=v["adam_eps"]),
-        {},
+    "adam": lambda p, v: torch.optim.Adam(p, v["learning_rate"], betas(v), v["adam_eps"]),
+    "adamax": lambda p, v: torch.optim.Adamax(p, v["learning_rate"], betas(v), v["adam_eps"]),
+    "adamw": lambda p, v: torch.optim.AdamW(
+        p, v["learning_rate"], betas(v), v["adam_eps"], v["weight_decay"]
     ),
-    "adam with a large epsilon": (
-        adam(),
-        lambda p, v: torch.optim.Adam(p, lr=v["learning_rate"], eps=v["adam_eps"]),
-        {"adam_eps": 1e-2},
-    ),
+}
+SCHEDULES: dict[str, Any] = {
+    "constant": lambda o, _: lr_scheduler.ConstantLR(o, factor=1.0),
+    "halving": lambda o, n: lr_scheduler.StepLR(o, n, gamma=0.5),
+    "warmup": lambda o, n: lr_scheduler.LinearLR(o, 1 / n, 1.0, n - 1),
+    "cosine": lr_scheduler.CosineAnnealingLR,
+}
+#: optimiser, schedule, and values that are not usual: a newcomer adds a row
+OPTIMISERS: list[tuple[Optimiser, Schedule, dict[str, float]]] = [
+    ("sgd", "constant", {}),
+    ("sgd", "constant", {"momentum": 0.9}),
+    ("nesterov", "constant", {"momentum": 0.9}),
+    ("rmsprop", "constant", {}),
+    ("rmsprop", "constant", {"momentum": 0.5, "rms_decay": 0.9}),
+    ("adam", "constant", {}),
+    ("adam", "constant", {"adam_eps": 1e-2, "beta1": 0.5, "beta2": 0.9}),
+    ("adamax", "constant", {"beta2": 0.9}),
+    ("adamw", "constant", {"weight_decay": 0.3}),
+    *((name, "cosine", {"momentum": 0.9}) for name in get_args(Optimiser)),
+    *(("sgd", name, {}) for name in get_args(Schedule)[1:]),
+]
+USUAL = {
+    "learning_rate": 0.05,
+    "schedule_steps": 30.0,
+    "momentum": 0.0,
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "adam_eps": 1e-8,
+    "rms_decay": 0.99,
+    "weight_decay": 0.01,
 }
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
-def test_an_optimiser_equals_torchs_step_for_step(name: str) -> None:
+def betas(values: dict[str, float]) -> tuple[float, float]:
+    """Those of adam and its kin."""
+    return values["beta1"], values["beta2"]
+
+
+@pytest.mark.parametrize(("name", "schedule", "changes"), OPTIMISERS, ids=str)
+def test_an_optimiser_equals_torchs_step_for_step(
+    name: Optimiser, schedule: Schedule, changes: dict[str, float]
+) -> None:
     """Over three segments, so that the step count must survive boundaries."""
-    rule, reference, changes = OPTIMISERS[name]
-    values = {"learning_rate": 0.05, "momentum": 0.0, "adam_eps": 1e-8} | changes
+    rule, values = rules.OPTIMISERS[name](schedule), USUAL | changes
     torch.manual_seed(0)
-    start = {"w": torch.randn(1, 4, 3), "b": torch.randn(1, 3)}
-    theirs = {k: v[0].clone().requires_grad_() for k, v in start.items()}
-    optimiser = reference(list(theirs.values()), values)
-    ours, state = {k: v.clone() for k, v in start.items()}, rule.init(start)
+    ours = {"w": torch.randn(1, 4, 3), "b": torch.randn(1, 3)}
+    theirs = {k: v[0].clone().requires_grad_() for k, v in ours.items()}
+    optimiser = TORCH[name](list(theirs.values()), values)
+    scheduler = SCHEDULES[schedule](optimiser, int(values["schedule_steps"]))
+    state = rule.init(ours)
     for segment in range(3):
         step_of = rule.begin(lanes(1, values, start=segment * 10), state)
         for index in range(10):
-            grads = {k: torch.randn_like(v) for k, v in start.items()}
+            grads = {k: torch.randn_like(v) for k, v in ours.items()}
             for key, parameter in theirs.items():
                 parameter.grad = grads[key][0].clone()
             optimiser.step()
-            updates = once(step_of, grads, index)
-            ours = {k: v + updates[k] for k, v in ours.items()}
+            scheduler.step()
+            ours = moved(step_of, ours, grads, index)
             for key in ours:
-                torch.testing.assert_close(ours[key][0], theirs[key].data, rtol=2e-6, atol=2e-7)
+                torch.testing.assert_close(ours[key][0], theirs[key].data, rtol=4e-6, atol=4e-7)
+
+
+def moved(rule: Rule, params: Leaves, grads: Leaves, index: int) -> Leaves:
+    """Parameters after an update, as the pack engine applies it."""
+    leaves = LeafList({k: v.clone() for k, v in grads.items()})
+    found = rule(Updates(leaves, torch.ones(leaves.lanes)), Step(index, global_norm(leaves)))
+    kept = params if found.keep is None else {k: v * found.keep for k, v in params.items()}
+    added = replace(found, mine=False).settled().leaves
+    return {k: kept[k] + u for k, u in zip(sorted(params), added.tensors, strict=True)}

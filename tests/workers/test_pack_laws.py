@@ -1,11 +1,27 @@
 """The pack law: a trial is the same bits alone, in any pack, in any lane, beside any neighbours."""
 
+from typing import get_args
+
 import pytest
 
+from models.updates.settings import NoiseLaw, Optimiser, Schedule
 from tests.laws import Case, check_pack_law
 from workers.messages import PackSpec
 
-UPDATE = {"noise_eta": 0.01, "noise_gamma": 0.55, "clip_norm": 1.0, "momentum": 0.5}
+OPTIMISERS, SCHEDULES, LAWS = get_args(Optimiser), get_args(Schedule), get_args(NoiseLaw)
+UPDATE = {
+    "noise_eta": 0.01,
+    "noise_gamma": 0.55,
+    "late_step": 5.0,
+    "late_span": 50.0,
+    "clip_norm": 1.0,
+    "momentum": 0.5,
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "rms_decay": 0.9,
+    "weight_decay": 0.1,
+    "schedule_steps": 6.0,
+}
 MLP_VALUES = UPDATE | {
     "learning_rate": 0.01,
     "adam_eps": 1e-8,
@@ -57,7 +73,12 @@ CASES = [
     deep_mlp("odd sizes", width=13, batch=5, depth=3),
     deep_mlp("by value", clip="value"),
     deep_mlp("full size", segment=2, depth=20, width=50, batch=32),
+    deep_mlp("by tensor", clip="tensor"),
+    *(deep_mlp(name, optimiser=name) for name in OPTIMISERS if name not in ("adam", "sgd")),
+    *(deep_mlp(f"{name} sgd", optimiser="sgd", schedule=name) for name in SCHEDULES[1:]),
+    *(deep_mlp(f"{law} noise", optimiser="sgd", noise=law) for law in LAWS[1:]),
     neural_gpu("8 maps"),
+    neural_gpu("error-scaled noise", noise="error_scaled", optimiser="adamax"),
     neural_gpu("12 maps", maps=12, batch=3),
     neural_gpu("24 maps", maps=24, batch=2),
     # with this bound lanes change level, so that a pack's lanes part and meet again

@@ -42,7 +42,8 @@ def test_without_a_fault_nothing_moves() -> None:
 def test_clipping_by_the_packs_norm_is_caught(monkeypatch: Patch) -> None:
     """Every calm trial moves."""
 
-    def faulty() -> Transformation:
+    def faulty(*, first: bool) -> Transformation:
+        assert first
         sound = clip.clip_by_global_norm()
 
         def begin(lanes: Lanes, state: Leaves) -> Rule:
