@@ -87,6 +87,8 @@ class Experiment:
     tile: int | None = None
     #: data sets it needs, name -> SHA-256 of the arrays, checked by the worker
     data: Callable[[Any], Mapping[str, str]] = field(default=lambda _: {})
+    #: data sets that this machine lacks, name -> what to do; asked of workers
+    lacking: Callable[[], Mapping[str, str]] = field(default=dict)
     #: (settings, segment) -> what a lane takes; None where it is only known by training
     memory: Callable[[Any, int], LaneMemory] | None = None
 

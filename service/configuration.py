@@ -14,7 +14,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 IN_MEMORY = ("sqlite:///", "sqlite:///:memory:")
 PREFIX = "SEEDBED_"
 #: variables that the client reads, not the service
-OTHERS = frozenset({"SEEDBED_URL"})
+OTHERS = frozenset({"SEEDBED_URL", "SEEDBED_MNIST"})
 
 
 class Configuration(BaseSettings):

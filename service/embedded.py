@@ -96,6 +96,7 @@ def serve(configuration: Configuration) -> None:
             wake=dispatcher.wake,
             health=lambda: health(apart, dispatcher),
             running_share=lambda sweep: dispatcher.telemetry(sweep).share,
+            lacking=dispatcher.lacking,
         )
         ending.enter_context(listening(app, listener))
         url = url_of(configuration.host, listener.getsockname()[1])

@@ -144,7 +144,9 @@ class WorkerDescription:
     Attributes:
         numerics: code, torch, numpy, device, capability, threads, dtype, mode; all strings.
         node: host name and process id, for the run log.
+        lacking: data sets that it cannot read -> what to do.
     """
 
     numerics: Mapping[str, str]
     node: str = ""
+    lacking: Mapping[str, str] = field(default_factory=dict)

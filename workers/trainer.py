@@ -6,6 +6,7 @@ from collections import deque
 
 import torch
 
+from models.catalog import experiments
 from workers import numerics
 from workers.isolation import failed
 from workers.messages import Assignment, Failure, Order, Outcome, Return, WorkerDescription
@@ -30,9 +31,10 @@ class Trainer:
         self._buffer: deque[Assignment] = deque()
 
     def describe(self) -> WorkerDescription:
-        """The numerics class of this worker."""
+        """The numerics class of this worker, and the data that it lacks."""
         numerics.settle()
-        return WorkerDescription(numerics.numerics(self._device), numerics.node())
+        lacking = {k: v for e in experiments().values() for k, v in e.lacking().items()}
+        return WorkerDescription(numerics.numerics(self._device), numerics.node(), lacking)
 
     def advance(self, order: Order) -> Return:
         """Admits and drops trials, then trains until something ended or the slice is over.

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.deep_mlp.digits import digits5k
+from models.deep_mlp.digits import data_set
 from models.deep_mlp.settings import TEST_CHUNK, DeepMlpSettings
 from models.experiment import Settings, Tier
 from models.initialisers import he_std, sussillo_abbott_std
@@ -54,7 +54,7 @@ class DeepMlp:
         self.segment = segment
         self.device = device
         self.update = update_rule(settings)
-        digits = digits5k()
+        digits = data_set(settings.data)
         self.images = torch.from_numpy(digits.train_images).to(device)
         self.labels = torch.from_numpy(digits.train_labels).to(device)
         self.test_images = torch.from_numpy(digits.test_images).to(device)

@@ -58,8 +58,8 @@ def is_test(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     leading zeros (a short pair would leak into a longer length).
     """
     with np.errstate(over="ignore"):
-        both = _mix(_value_hash(a)) + _mix(_value_hash(b))
-        return (_mix(both + np.uint64(_SALT)) >> np.uint64(60)) < TEST_SIXTEENTHS
+        both = mix(value_hash(a)) + mix(value_hash(b))
+        return (mix(both + np.uint64(_SALT)) >> np.uint64(60)) < TEST_SIXTEENTHS
 
 
 def draw(
@@ -95,14 +95,14 @@ def answer_digits(task: Task, bits: int) -> int:
     return bits + 1 if task == "binary_addition" else 2 * bits
 
 
-def _value_hash(digits: np.ndarray) -> np.ndarray:
+def value_hash(digits: np.ndarray) -> np.ndarray:
     """(n,) uint64: the XOR of a fixed random word for each 1, so leading zeros do not count."""
     words = _WORDS[: digits.shape[1]]
     found: np.ndarray = np.bitwise_xor.reduce(np.where(digits != 0, words, np.uint64(0)), axis=1)
     return found
 
 
-def _mix(x: np.ndarray) -> np.ndarray:
+def mix(x: np.ndarray) -> np.ndarray:
     """The finaliser of splitmix64 (Steele et al. 2014), on a shifted value so that 0 moves too."""
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models.experiment import Settings, Tier
 from models.kernels.dropout import keep_factors
-from models.neural_gpu import arithmetic
+from models.neural_gpu import arithmetic, tasks
 from models.neural_gpu.cgru import Cell, cell
 from models.neural_gpu.recurrence import recurrence
 from models.neural_gpu.settings import EVAL_CHUNK, NeuralGpuSettings
@@ -40,7 +40,7 @@ class Tapes:
 
 
 class NeuralGpu:
-    """Embeds 2 k + 1 symbols, runs that many steps of CGRUs, and reads the answer off.
+    """Embeds the symbols of a tape, runs as many steps of CGRUs, and reads the answer off.
 
     The mental image of n x width x maps numbers is held as rows of width x maps. The embedded
     input goes through a 1 x 1 convolution into width row 0; the answer is read from the same row.
@@ -88,15 +88,15 @@ class NeuralGpu:
         return state["level"]
 
     def batches(self, lanes: Lanes, level: int) -> Tapes:
-        """Training pairs of `level` digits, drawn from each lane's data stream."""
+        """Training examples of `level` digits, drawn from each lane's data stream."""
         s = self.settings
         sources, targets = [], []
         for generator in lanes.numpy_generators("data"):
-            pair = arithmetic.draw(generator, self.segment * s.batch, level, "train")
-            source, target = arithmetic.tape(s.task, *pair)
+            count = self.segment * s.batch
+            source, target = tasks.examples(s.task, generator, count, level, "train")
             sources.append(source.reshape(self.segment, s.batch, -1))
             targets.append(target.reshape(self.segment, s.batch, -1))
-        rates = lanes.values["dropout"] * min(1.0, _DROPOUT_LENGTH / (2 * level + 1))
+        rates = lanes.values["dropout"] * min(1.0, _DROPOUT_LENGTH / tasks.length(s.task, level))
         return Tapes(
             self._symbols(np.stack(sources, 1)),
             self._symbols(np.stack(targets, 1)),
@@ -167,11 +167,12 @@ class NeuralGpu:
         s = self.settings
         found: dict[str, Tensor] = {}
         for bits in (s.bits,) if tier == "cheap" else s.lengths_beyond:
-            tapes = []
-            for key in lanes.keys:
-                generator = numpy_generator(key, "evaluation", bits)
-                pair = arithmetic.draw(generator, s.eval_examples, bits, "test")
-                tapes.append(arithmetic.tape(s.task, *pair))
+            tapes = [
+                tasks.examples(
+                    s.task, numpy_generator(key, "evaluation", bits), s.eval_examples, bits, "test"
+                )
+                for key in lanes.keys
+            ]
             source = self._symbols(np.stack([t[0] for t in tapes]))
             target = self._symbols(np.stack([t[1] for t in tapes]))
             logits = [

@@ -1,16 +1,18 @@
-"""The Neural GPU on binary arithmetic, described without a tensor library.
+"""The Neural GPU on binary arithmetic and sequences, described without a tensor library.
 
 Kaiser & Sutskever 2015, arXiv 1511.08228; trained with gradient noise in Neelakantan et al. 2015,
 arXiv 1511.06807, section 4.5. What the papers leave open and is chosen here: all examples of a step
 have the level's length; answers keep their leading zeros; one set of parameters (no relaxation).
 """
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
 from models.experiment import Experiment, LaneMemory, Metric, Tier, per_lane, shared
+from models.neural_gpu import tasks
 from models.neural_gpu.arithmetic import SYMBOLS
+from models.neural_gpu.tasks import Task
 from models.updates.settings import Clip, Optimiser, UpdateSettings
 
 #: the longest operand that is evaluated, in digits
@@ -32,10 +34,13 @@ class NeuralGpuSettings(UpdateSettings):
         doc="clip gradients not at all, by each lane's global norm, by each tensor's, or by value",
     )
     clip_norm: float = per_lane(1.0, gt=0, doc="largest global norm, or value, after clipping")
-    task: Literal["binary_addition", "binary_multiplication"] = shared(
-        "binary_addition", doc="what is computed of two operands of equal length"
+    task: Task = shared(
+        "binary_addition",
+        doc="what is computed of two operands of equal length, or of one sequence of binary digits",
     )
-    bits: int = shared(8, ge=1, le=400, doc="digits of an operand at the end of the curriculum")
+    bits: int = shared(
+        8, ge=1, le=400, doc="digits of an operand or sequence at the end of the curriculum"
+    )
     start_bits: int = shared(
         1, ge=1, le=400, doc="digits at which the curriculum starts; equal to bits for none"
     )
@@ -100,7 +105,7 @@ def metrics(settings: NeuralGpuSettings) -> tuple[Metric, ...]:
     found: list[Metric] = []
     for bits in (settings.bits, *settings.lengths_beyond):
         tier: Tier = "cheap" if bits == settings.bits else "expensive"
-        about = f"on held-out operands of {bits} digits"
+        about = f"on held-out examples of {bits} digits"
         found += [
             Metric(f"digit_error@{bits}", "lower", 0.0, 1.0, tier, f"wrong digits {about}"),
             Metric(f"sequence_error@{bits}", "lower", 0.0, 1.0, tier, f"wrong answers {about}"),
@@ -115,12 +120,12 @@ def memory(settings: NeuralGpuSettings, segment: int) -> LaneMemory:
     held = 4 * numbers * s.numbers_a_parameter
     row = s.width * s.maps
     banded = s.layers * 9 * row * row  # three matrices of 3 rows by a row
-    length = 2 * s.bits + 1
+    length = tasks.length(s.task, s.bits)
     image = s.batch * length * row
     # a state, two gates and a candidate a CGRU and time; dropout; buffers of the way back
     step = 2 * numbers + 3 * banded + image * (length * (4 * s.layers + 1) + 13)
     tapes = 16 * segment * s.batch * length
-    longest = 2 * max((s.bits, *s.lengths_beyond)) + 1
+    longest = tasks.length(s.task, max((s.bits, *s.lengths_beyond)))
     test = 14 * EVAL_CHUNK * longest * row + banded  # images that live at once
     examples = s.eval_examples * longest * (16 + 8 * SYMBOLS)
     return LaneMemory(held, held + max(4 * step + tapes, 4 * test + examples))
@@ -128,7 +133,7 @@ def memory(settings: NeuralGpuSettings, segment: int) -> LaneMemory:
 
 EXPERIMENT = Experiment(
     name="neural_gpu",
-    description="The Neural GPU learning binary addition or multiplication (the paper's Table 6)",
+    description="The Neural GPU learning binary addition, multiplication and tasks on sequences",
     settings=NeuralGpuSettings,
     metrics=metrics,
     segment=lambda _: 50,

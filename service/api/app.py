@@ -1,6 +1,6 @@
 """The application: routes, problems for every error, and the safety middleware around it all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -34,6 +34,7 @@ def create_app(
     health: Callable[[], Health],
     free_bytes: Callable[[], int | None] | None = None,
     running_share: Callable[[str], float | None] = lambda _: None,
+    lacking: Callable[[Iterable[str]], Mapping[str, str]] = lambda _: {},
 ) -> FastAPI:
     """The service's HTTP side.
 
@@ -43,6 +44,7 @@ def create_app(
         health: what /readyz says.
         free_bytes: free disk; measured unless given.
         running_share: how far a sweep's running trials are.
+        lacking: of the data sets named, those that no worker has.
     """
     app = FastAPI(
         title="Seedbed",
@@ -60,6 +62,7 @@ def create_app(
         health,
         free_bytes or free_bytes_of(configuration),
         running_share,
+        lacking,
     )
     strict = [Depends(refuse_ignored)]
     for router in (sweeps.router, trials.router, reports.router, catalogue.router):

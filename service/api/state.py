@@ -1,7 +1,7 @@
 """What routes are given: the store's sessions, the catalogue, the configuration, the dispatcher."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -30,6 +30,7 @@ class State:
         free_bytes: free disk where the store lies, or None where that is another machine.
         running_share: of a sweep's running trials, how far through their budget they are on
             average, 0 to 1; None where nobody knows.
+        lacking: of the data sets named, those that no worker has -> what to do.
     """
 
     writing: sessionmaker[Session]
@@ -39,6 +40,7 @@ class State:
     health: Callable[[], Health]
     free_bytes: Callable[[], int | None]
     running_share: Callable[[str], float | None]
+    lacking: Callable[[Iterable[str]], Mapping[str, str]]
 
 
 def free_bytes_of(configuration: Configuration) -> Callable[[], int | None]:

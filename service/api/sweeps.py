@@ -13,11 +13,12 @@ from models.catalog import experiments
 from service.api.disk import check_disk, disk_bytes
 from service.api.state import Reading, State, StateDep, Writing
 from service.api.views import progress_json, sweep_json
+from service.errors import ProblemError
 from service.plan import Plan
 from service.spec import parse
 from service.store import sweeps
 from service.store.progress import progress
-from service.structures import resolved
+from service.structures import data_sets, resolved
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"])
 
@@ -49,6 +50,7 @@ def submit(
 ) -> dict[str, Any]:
     """Creates a sweep; with `dry_run` says what it would run."""
     plan = parse(body, experiments())
+    check_data(plan, state)
     if dry_run:
         response.status_code = 200
         return plan_json(plan, state)
@@ -61,6 +63,20 @@ def submit(
     sweep, _new = sweeps.create(session, plan, now=datetime.now(UTC), idempotency_key=key)
     response.headers["Location"] = f"/api/v1/sweeps/{sweep}"
     return _sweep(sweep, session, state)
+
+
+def check_data(plan: Plan, state: State) -> None:
+    """Raises a problem when a data set of the plan is on no worker.
+
+    Raises:
+        ProblemError: 409, with what to do.
+    """
+    for name, cure in state.lacking(data_sets(plan, experiments()[plan.experiment])).items():
+        raise ProblemError(
+            409,
+            f"no worker has data set {name}, which the sweep trains on; nothing was stored",
+            cure,
+        )
 
 
 def plan_json(plan: Plan, state: State) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
@@ -70,6 +70,14 @@ class Dispatcher:
     def ready_workers(self) -> int:
         """Workers that have described themselves."""
         return sum(peer.description is not None for peer in list(self._peers.values()))
+
+    def lacking(self, names: Iterable[str]) -> dict[str, str]:
+        """Of these data sets those that no worker has, and what to do; none while no worker is up.
+
+        Safe to call from any thread.
+        """
+        known = [p.description.lacking for p in list(self._peers.values()) if p.description]
+        return {n: known[0][n] for n in names if known and all(n in each for each in known)}
 
     def telemetry(self, sweep: str) -> Telemetry:
         """How far a sweep's running trials are; safe to call from any thread."""

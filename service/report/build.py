@@ -17,7 +17,7 @@ from service.store import evidence
 from service.store.plans import plan_of
 from service.store.progress import CellCounts, Progress, cell_counts, progress
 from service.store.tables import END_STATES, HAS_OUTCOME
-from service.structures import resolved
+from service.structures import data_sets
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,8 @@ def build(session: Session, sweep: str) -> Report:
 
 
 def _data(plan: Plan) -> tuple[str, ...]:
-    """Of every structure, since a data set may be in the grid or an arm's own."""
     experiment = experiments().get(plan.experiment)
-    if experiment is None:  # its package is not installed any more
-        return ()
-    return tuple(sorted({name for s in resolved(plan, experiment) for name in experiment.data(s)}))
+    return () if experiment is None else data_sets(plan, experiment)  # None: not installed any more
 
 
 def _noted(

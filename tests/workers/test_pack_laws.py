@@ -78,6 +78,7 @@ CASES = [
     *(deep_mlp(f"{name} sgd", optimiser="sgd", schedule=name) for name in SCHEDULES[1:]),
     *(deep_mlp(f"{law} noise", optimiser="sgd", noise=law) for law in LAWS[1:]),
     neural_gpu("8 maps"),
+    neural_gpu("duplicate", task="duplicate"),
     neural_gpu("error-scaled noise", noise="error_scaled", optimiser="adamax"),
     neural_gpu("12 maps", maps=12, batch=3),
     neural_gpu("24 maps", maps=24, batch=2),

@@ -29,6 +29,7 @@ class Served:
         self.writing: sessionmaker[Session] = session_factory(engine)
         self.woken = 0
         self.free: int | None = 10**15
+        self.lacking: dict[str, str] = {}
         self.health = Health(store=True, dispatcher=True, workers=2)
         self.app = create_app(
             writing=self.writing,
@@ -37,6 +38,7 @@ class Served:
             wake=self.wake,
             health=lambda: self.health,
             free_bytes=lambda: self.free,
+            lacking=lambda names: {n: self.lacking[n] for n in names if n in self.lacking},
         )
 
     def wake(self) -> None:

@@ -73,6 +73,20 @@ async def test_a_dry_run_counts_and_stores_nothing(api: httpx.AsyncClient) -> No
     assert (await api.get("/api/v1/sweeps")).json()["items"] == []
 
 
+@pytest.mark.parametrize("query", ["", "?dry_run=true"])
+async def test_a_sweep_whose_data_no_worker_has_is_refused_with_the_cure(
+    api: httpx.AsyncClient, served: Served, query: str
+) -> None:
+    served.lacking = {"mnist70k": "set SEEDBED_MNIST"}
+    whole = spec(fixed={"data": "mnist70k"})
+    reply = await api.post(f"/api/v1/sweeps{query}", json=whole)
+    assert reply.status_code == 409
+    assert "no worker has data set mnist70k" in reply.json()["detail"]
+    assert reply.json()["cure"] == "set SEEDBED_MNIST"
+    assert (await api.get("/api/v1/sweeps")).json()["items"] == []
+    assert (await api.post(f"/api/v1/sweeps{query}", json=spec())).status_code in (200, 201)
+
+
 async def test_a_repeated_key_gives_the_same_sweep_and_another_body_409(
     api: httpx.AsyncClient,
 ) -> None:
