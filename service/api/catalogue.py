@@ -56,7 +56,7 @@ def ready() -> dict[str, Any]:
     return {"items": [vars(p) for p in presets().values()]}
 
 
-@router.get("/presets/{name}")
+@router.get("/presets/{name:path}")
 def ready_one(name: str) -> dict[str, Any]:
     """One ready sweep, with its spec."""
     try:

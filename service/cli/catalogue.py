@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that --help is fast
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -31,9 +32,22 @@ def show_preset(name: Name, url: Url = DEFAULT) -> None:
 
     with connected(url) as client:
         found = client.preset(name)
-    lines = [found["title"], *str(found["about"]).strip().splitlines()]
-    typer.echo("\n".join(f"# {line}" for line in lines))
+    typer.echo("\n".join(f"# {line}".rstrip() for line in _commented(found)))
     typer.echo(yaml.safe_dump(found["spec"], sort_keys=False, allow_unicode=True).rstrip())
+
+
+def _commented(found: dict[str, Any]) -> Iterator[str]:
+    """What a preset is, what of it is a paper's and what is not, and the paper's own numbers."""
+    import textwrap
+
+    yield found["title"]
+    yield from textwrap.wrap(found["about"], 98)
+    for key, heading in (("paper", "The paper's: "), ("ours", "Chosen here: ")):
+        if found[key]:
+            yield ""
+            yield from textwrap.wrap(heading + found[key], 98)
+    if found["numbers"]:
+        yield from ("", "The paper's numbers:", *found["numbers"].rstrip().splitlines())
 
 
 @experiments.callback()

@@ -169,8 +169,8 @@ class Client:
         return found
 
     def preset(self, name: str) -> Json:
-        """One preset: name, title, about, spec."""
-        return self._json("GET", _path("presets", name))
+        """One preset: name, title, about, spec, and what of it is a paper's."""
+        return self._json("GET", _path("presets", *name.split("/")))
 
     def ready(self) -> bool:
         """Whether the service has a store, a dispatcher and workers."""

@@ -3,16 +3,78 @@
 import itertools
 from typing import Any
 
+import pytest
+
 from models.catalog import experiments
 from models.deep_mlp.settings import DeepMlpSettings
 from models.neural_gpu.settings import NeuralGpuSettings
 from service.plan import Plan
-from service.presets import preset
+from service.presets import preset, presets
 from service.spec import parse
 from tests.laws import run
 from workers.messages import Assignment, Outcome
 
 QUIET = ("plain", "eta-0.0001")
+#: preset -> arms, settings, seeds, trials
+SIZES = {
+    "deep-mlp-demo": (2, 1, 100, 200),
+    "neural-gpu-small": (5, 1, 20, 100),
+    "paper/table1": (13, 2, 20, 520),
+    "paper/table6": (2, 729, 10, 14_580),
+    "small/table1": (13, 2, 20, 520),
+    "small/table6": (2, 4, 10, 80),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_preset_expands_to_its_stated_counts(name: str) -> None:
+    plan = planned(name)
+    assert (len(plan.arms), len(plan.settings), plan.seeds, plan.trials) == SIZES[name]
+
+
+def test_every_preset_is_counted() -> None:
+    assert list(presets()) == sorted(SIZES)
+    for found in presets().values():
+        papers = bool(found.paper), bool(found.ours), bool(found.numbers)
+        assert papers == ("/" in found.name,) * 3, found.name
+
+
+def test_the_rows_of_table_1_are_the_papers() -> None:
+    """Initialisation, clip, eta and dropout of each row, as PAPER's table 2.1 has them."""
+    plan = planned("paper/table1")
+    rows = {}
+    for cell in plan.cells:
+        shared = plan.structures[cell.structure].pack.shared
+        clip = cell.values["clip_norm"] if shared["clip"] == "norm" else None
+        row = (shared["init"], clip, cell.values["noise_eta"], cell.values["dropout"])
+        assert rows.setdefault(plan.arms[cell.arm].name, row) == row
+        assert (shared["depth"], shared["width"], shared["optimiser"]) == (20, 50, "sgd")
+        assert (cell.values["momentum"], cell.values["init_std"]) == (0.0, 0.1)
+    assert sorted(rows.values(), key=str) == sorted(
+        [
+            ("simple", None, 0.0, 0.0),
+            ("simple", None, 0.01, 0.0),
+            ("simple", None, 0.0, 0.5),
+            *((init, clip, eta, 0.0)
+              for init, clip in (("simple", 100.0), ("simple", 10.0), ("sussillo_abbott", 10.0),
+                                 ("he", 10.0), ("zero", 10.0))
+              for eta in (0.0, 0.01)),
+        ],
+        key=str,
+    )  # fmt: skip
+    assert {c.values["learning_rate"] for c in plan.cells} == {0.1, 0.01}
+
+
+def test_table_6_is_a_grid_of_six_axes_of_three() -> None:
+    plan = planned("paper/table6")
+    axes = plan.spec["grid"]
+    assert [len(values) for values in axes.values()] == [3] * 6
+    assert etas(plan) == {"plain": 0.0, "noisy": 1.0}
+    assert [(c.metric, c.threshold) for c in plan.criteria] == [
+        ("digit_error@200", t) for t in (0.01, 0.02, 0.03, 0.05)
+    ]
+    shared = plan.structures[0].pack.shared
+    assert (shared["task"], shared["bits"], shared["maps"]) == ("binary_multiplication", 20, 24)
 
 
 def planned(name: str, **changes: Any) -> Plan:
