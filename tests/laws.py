@@ -15,6 +15,7 @@ from workers.messages import Assignment, Leave, Outcome, PackSpec
 from workers.pack import Pack
 
 ROOT = 0x5EED_BED0_0123_4567_89AB_CDEF_0000_0001
+DEVICE = torch.device("cpu")
 #: what an outcome consists of, and must agree in bit for bit
 PARTS = ("end_state", "steps", "fingerprint", "curve", "metrics")
 
@@ -69,7 +70,7 @@ def crowd(case: Case, count: int) -> list[Assignment]:
 def ride(spec: PackSpec, trials: Sequence[Assignment], lanes: int) -> Ride:
     """Trains trials in a pack of so many lanes, refilling at boundaries in the given order."""
     numerics.settle()
-    pack = Pack(spec, torch.device("cpu"))
+    pack = Pack(spec, DEVICE)
     waiting = list(trials)
     found = Ride({}, [])
     while waiting or pack.lanes:

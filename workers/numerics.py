@@ -11,7 +11,7 @@ import torch
 
 from models.catalog import experiments
 from models.kernels import compiler
-from workers import MKL_MODE
+from workers import CUBLAS_MODE, MKL_MODE
 
 _ENGINE = ("__init__.py", "pack.py", "isolation.py", "lane.py", "numerics.py")
 
@@ -81,6 +81,7 @@ def numerics(device: torch.device) -> dict[str, str]:
         "capability": torch.backends.cpu.get_cpu_capability(),
         "kernels": compiler.description() if device.type == "cpu" else "torch",
         "mkl": MKL_MODE,
+        "cublas": "none" if device.type == "cpu" else CUBLAS_MODE,
         "threads": str(torch.get_num_threads()),
         "dtype": "float32",
         "mode": "eager",
