@@ -7,7 +7,7 @@ ARGS ?=
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test check fix serve bench up constraints
+.PHONY: help setup browser demo test check fix serve bench results up constraints
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -50,6 +50,9 @@ serve: $(STAMP) ## start the embedded service on this machine
 bench: $(STAMP) ## measure the engine and its baselines on this machine; writes docs/bench.md (ARGS=--quick)
 	@$(PIP) --constraint constraints.txt --editable '.[dev,bench]'
 	@$(BIN)/seedbed bench $(ARGS)
+
+results: $(STAMP) ## run the studies of docs/results, or go on with them (hours; ARGS="small/table1 --minutes 30")
+	@$(BIN)/python -m service.study $(ARGS)
 
 up: ## the service with PostgreSQL under docker compose, on this machine only
 	@test -f .env || { umask 077; echo "POSTGRES_PASSWORD=$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(24))')" > .env; }

@@ -22,6 +22,7 @@ class Preset:
         paper: what of it is the paper's, where there is one.
         ours: what the paper leaves open or is changed here.
         numbers: the paper's own results.
+        pace: lane-steps a second of one core of this project's machine, to expect its time by.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Preset:
     paper: str = ""
     ours: str = ""
     numbers: str = ""
+    pace: float | None = None
 
 
 @cache
