@@ -27,6 +27,16 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+    def conflicts(self, steps: int) -> list[tuple[str, str]]:  # noqa: ARG002 - subclasses read it
+        """Values that are right alone and do not go together, as (rule, cure) each.
+
+        Asked of a whole cell, arm and all: what an arm overrides, a setting need not read.
+
+        Args:
+            steps: the budget.
+        """
+        return []
+
 
 def shared(default: Any, *, doc: str, **bounds: Any) -> Any:
     """A hyper-parameter that fixes shapes or the program: lanes of one pack agree in it."""
@@ -100,6 +110,10 @@ class Experiment:
         """
         return self.settings.model_validate(dict(values))
 
+    def conflicts(self, settings: Settings, steps: int) -> list[tuple[str, str]]:
+        """What of a cell's settings does not go together, as (rule, cure) each."""
+        return settings.conflicts(steps)
+
     def placement(self, name: str) -> Placement:
         """Whether a hyper-parameter is shared or per-lane.
 
@@ -158,3 +172,11 @@ class LiftedExperiment(Experiment):
                 "bits at other widths, so it runs in tiles of a fixed number of lanes; leave "
                 f"tile out ({LIFTED_TILE}) or give a positive number"
             )
+
+    def conflicts(self, settings: Settings, steps: int) -> list[tuple[str, str]]:
+        """A lifted network has no training error that a law of noise could read."""
+        found = super().conflicts(settings, steps)
+        if getattr(settings, "noise", None) == "error_scaled":
+            rule = "noise error_scaled reads the training error, and a lifted network has none"
+            found.append((rule, "use another law of noise"))
+        return found

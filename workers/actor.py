@@ -8,13 +8,14 @@ class Worker:
 
     Args:
         device: "cpu" or "cuda:0".
+        workers: that share the machine.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, workers: int = 1) -> None:
         from workers.trainer import Trainer, lower_priority  # noqa: PLC0415 - torch stays here
 
         lower_priority()
-        self._trainer: Trainer = Trainer(device)
+        self._trainer: Trainer = Trainer(device, workers)
 
     def describe(self) -> WorkerDescription:
         """See `Trainer.describe`."""

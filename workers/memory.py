@@ -10,31 +10,46 @@ from models.experiment import LaneMemory
 _CGROUP = Path("/sys/fs/cgroup")
 #: of a GPU's free memory, what its allocator can use without pieces too small for anything
 _GPU_SHARE = 0.9
+_RECLAIMABLE = ("active_file", "inactive_file", "slab_reclaimable")
 
 
-def budget(device: torch.device) -> int:
-    """Bytes that one worker may use now: of a GPU most, of a machine the share of one core."""
+def budget(device: torch.device, workers: int = 1) -> int:
+    """Bytes that one worker may use now: of a GPU most, of a machine its share.
+
+    Args:
+        workers: that share the machine, each with a core; a GPU is a worker's own.
+    """
     if device.type == "cuda":
-        return int(_GPU_SHARE * torch.cuda.mem_get_info(device)[0])
+        spare = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(_GPU_SHARE * (torch.cuda.mem_get_info(device)[0] + spare))
     free = min(psutil.virtual_memory().available, _container())
-    return int(free / (psutil.cpu_count() or 1))
+    return int(free / max(1, workers))
 
 
 def _container() -> int:
-    """Bytes left of this container's own limit, or more than any machine has."""
+    """Bytes left of this container's own limit, or more than any machine has.
+
+    What the kernel would give back when asked, such as cached files, counts as free.
+    """
     try:
         most = (_CGROUP / "memory.max").read_text().strip()
         used = int((_CGROUP / "memory.current").read_text())
+        lines = (_CGROUP / "memory.stat").read_text().splitlines()
     except OSError:
         return 2**62
-    return 2**62 if most == "max" else max(0, int(most) - used)
+    stat = {name: int(value) for name, value in (line.split() for line in lines)}
+    used -= sum(stat.get(name, 0) for name in _RECLAIMABLE)
+    return 2**62 if most == "max" else max(0, int(most) - max(0, used))
 
 
 def capacity(lane: LaneMemory, free: int) -> int:
-    """Lanes that may be held while one of them trains; at least one, to fail by itself."""
-    return max(1, (free - lane.training) // max(1, lane.held))
+    """Lanes that may be held while one of them trains; at least one, to fail by itself.
+
+    What is held exists twice while a segment ends: lanes as they were, and as they are.
+    """
+    return max(1, (free - lane.training) // max(1, 2 * lane.held))
 
 
 def widest(lane: LaneMemory, free: int, lanes: int) -> int:
     """Lanes that may train at once while `lanes` are held; at least one."""
-    return max(1, (free - lanes * lane.held) // max(1, lane.training))
+    return max(1, (free - 2 * lanes * lane.held) // max(1, lane.training))

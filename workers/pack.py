@@ -88,6 +88,7 @@ class Pack:
         self.experiment = experiment or catalog.experiment(spec.experiment)
         settings = self.experiment.resolve(spec.shared)
         self.metrics = self.experiment.metrics(settings)
+        self._defaults = self.experiment.lane_values(settings)
         program = catalog.program(self.experiment)
         self.program: Program[Any] = program(settings, spec.segment, device)
         self._differentiated = self.program if isinstance(self.program, Differentiated) else None
@@ -114,10 +115,13 @@ class Pack:
         return found
 
     def admit(self, assignments: Sequence[Assignment]) -> list[Failure]:
-        """Gives trials lanes at step 0; those whose initialisation raises are returned."""
-        done, failures = isolated(
-            list(assignments), self._tiles(assignments), self._init, lambda a: a
-        )
+        """Gives trials lanes at step 0; those whose initialisation raises are returned.
+
+        A value that an assignment lacks, since its sweep is older than the hyper-parameter, is the
+        default's.
+        """
+        whole = [replace(a, values={**self._defaults, **a.values}) for a in assignments]
+        done, failures = isolated(whole, self._tiles(whole), self._init, lambda a: a)
         self.lanes += [lane for lanes in done for lane in lanes]
         return failures
 

@@ -80,7 +80,7 @@ class Pool:
         name = f"worker-{self._spawned}"
         gpus = 1.0 if self._device.startswith("cuda") else 0.0
         hosted = actor_class(self._ray, self._environment, gpus)
-        self._actors[name] = hosted.remote(self._device)
+        self._actors[name] = hosted.remote(self._device, self.size)
         self._calls[self._actors[name].describe.remote()] = name
         return name
 

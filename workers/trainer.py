@@ -7,7 +7,7 @@ from collections import deque
 import torch
 
 from models.catalog import experiments
-from workers import numerics
+from workers import memory, numerics
 from workers.isolation import failed
 from workers.messages import Assignment, Failure, Order, Outcome, Return, WorkerDescription
 from workers.pack import Pack
@@ -22,11 +22,13 @@ class Trainer:
 
     Args:
         device: "cpu" or "cuda:0".
+        workers: that share the machine.
     """
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, device: str = "cpu", workers: int = 1) -> None:
         numerics.settle()
         self._device = torch.device(device)
+        self._workers = workers
         self._pack: Pack | None = None
         self._buffer: deque[Assignment] = deque()
 
@@ -87,8 +89,14 @@ class Trainer:
                 f"{len(self._held(self._pack))} trials of another pack are still held here; "
                 "a worker changes its pack only when it is empty"
             )
+        self._pack = None  # before the next one asks how much memory is free
         self._pack = Pack(
-            order.pack, self._device, measured=True, lanes=order.lanes, widths=order.widths
+            order.pack,
+            self._device,
+            measured=True,
+            lanes=order.lanes,
+            widths=order.widths,
+            free=memory.budget(self._device, self._workers),
         )
         return self._pack
 

@@ -40,23 +40,34 @@ class Width:
         if self.tile is not None:
             return self.tile
         bounds = [bound for bound in (self.most, self.lanes) if bound is not None]
+        if self.known is None:
+            self.known = self._ended(min(bounds, default=None))
         if self.known is not None:
             return max(1, min(self.known, *bounds)) if bounds else self.known
+        beyond = bounds and self._next() > min(bounds)
+        return max(1, min(bounds)) if beyond else None
+
+    @property
+    def found(self) -> int | None:
+        """What measurement ended at; not what memory or too few lanes ended at elsewhere."""
+        return self.known if self.tile is None and self.chosen == self.known else None
+
+    def _next(self) -> int:
+        """The narrowest width that was not yet looked at often enough."""
         width = FIRST
-        while True:
-            if bounds and width > min(bounds):
-                return max(1, min(bounds))
-            if self._looks.get(width, 0) < LOOKS:
-                return None
+        while self._looks.get(width, 0) >= LOOKS:
+            width *= 2
+        return width
+
+    def _ended(self, bound: int | None) -> int | None:
+        """The width at which gains ended, once they have; it is then kept whatever comes."""
+        width = FIRST
+        while self._looks.get(width, 0) >= LOOKS and (bound is None or width <= bound):
             before = self.rates.get(width // 2)
             if before is not None and self.rates[width] < GAIN * before:
                 return width // 2 if self.rates[width] < before else width
             width *= 2
-
-    @property
-    def found(self) -> int | None:
-        """What the search ended at, unless memory ended it: another machine may have more."""
-        return None if self.tile is not None or self.chosen == self.most else self.chosen
+        return None
 
     def groups(self, lanes: int) -> list[int]:
         """Sizes of the groups to cut so many lanes into, in order; they sum to `lanes`."""

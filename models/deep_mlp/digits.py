@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import zlib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -99,7 +100,7 @@ def data_set(name: DataSet) -> Digits:
 def lacking() -> dict[str, str]:
     """Data sets that cannot be read here, and why."""
     try:
-        data_set("mnist70k")
+        _files(os.environ.get(MNIST_FOLDER, ""))
     except (DataMissingError, DataChecksumError) as error:
         return {"mnist70k": str(error)}
     return {}
@@ -116,13 +117,7 @@ def mnist70k(folder: str) -> Digits:
         DataMissingError: a file is not there.
         DataChecksumError: a file is not MNIST's.
     """
-    if not folder:
-        raise DataMissingError(
-            f"data set mnist70k is nowhere; set {MNIST_FOLDER} to the folder that holds "
-            f"{', '.join(MNIST_FILES)} (or the same with .gz), where each worker runs, and start "
-            "again"
-        )
-    read = {name: _file(Path(folder), name, checksum) for name, checksum in MNIST_FILES.items()}
+    read = _files(folder)
     arrays: list[np.ndarray] = []
     for part, count in _SHAPES.items():
         images = idx(read[f"{part}-images-idx3-ubyte"], (count, 28, 28))
@@ -132,6 +127,17 @@ def mnist70k(folder: str) -> Digits:
             labels.astype(np.int64),
         ]
     return Digits(*arrays)
+
+
+def _files(folder: str) -> dict[str, bytes]:
+    """The four files, unpacked and checked."""
+    if not folder:
+        raise DataMissingError(
+            f"data set mnist70k is nowhere; set {MNIST_FOLDER} to the folder that holds "
+            f"{', '.join(MNIST_FILES)} (or the same with .gz), where each worker runs, and start "
+            "again"
+        )
+    return {name: _file(Path(folder), name, checksum) for name, checksum in MNIST_FILES.items()}
 
 
 def _file(folder: Path, name: str, checksum: str) -> bytes:
@@ -144,7 +150,7 @@ def _file(folder: Path, name: str, checksum: str) -> bytes:
             f"data set mnist70k lacks {name}: neither it nor {name}.gz is in the folder "
             f"{MNIST_FOLDER} names; put the four files of MNIST there"
         ) from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataMissingError(
             f"data set mnist70k cannot be read: {name} in the folder that {MNIST_FOLDER} names: "
             f"{error}; make it readable, or fetch it again"

@@ -65,11 +65,6 @@ class Lifted:
                 "experiment's hyper-parameters include those of its update rule; derive them from "
                 "models.updates.settings.UpdateSettings"
             )
-        if settings.noise == "error_scaled":
-            raise ValueError(
-                f"experiment {experiment.name!r} is lifted, and a lifted network has no training "
-                "error that noise error_scaled could read; use another law of noise"
-            )
         self.settings = settings
         self.segment = segment
         self.device = device

@@ -114,7 +114,10 @@ def metrics(settings: NeuralGpuSettings) -> tuple[Metric, ...]:
 
 
 def memory(settings: NeuralGpuSettings, segment: int) -> LaneMemory:
-    """At the last level of the curriculum, and as if dropout were on, which only lanes know."""
+    """At the last level of the curriculum, and as if dropout were on, which only lanes know.
+
+    Of the CPU's program; on a GPU autograd keeps several times the images of a step.
+    """
     s = settings
     numbers = s.parameters
     held = 4 * numbers * s.numbers_a_parameter

@@ -41,8 +41,10 @@ def add_noise(law: NoiseLaw = "annealed", schedule: Schedule = "constant") -> Tr
             annealed, before_clip, dithered_sign: sigma_t, the paper's.
             fixed: sqrt(eta) at every step; the paper's section 4.2 tried it.
             truncated: sigma_t times a normal number cut at +-2, as TensorFlow's optimize_loss drew.
-            error_scaled: truncated, and sigma_t times the root of the step's training error above
-                0.02, which the released Neural GPU trainer computes (and then drops).
+            error_scaled: truncated, and sigma_t times the root of the training error above 0.02,
+                after the released Neural GPU trainer (whose noise never reaches its optimiser).
+                That one takes the mean error of its last 200 steps; here it is the error of the
+                step's own batch, which scatters around it.
             variance_as_std: sigma_t^2 where sigma_t belongs, as optax until its pull request 294.
             sgld: sqrt(2 eta / rate): after a step of size rate the weights have moved by
                 N(0, 2 rate eta); Welling & Teh 2011 at temperature eta.

@@ -1,12 +1,10 @@
 """Hyper-parameters of the update rule, shared by every experiment; no tensor library.
 
-A rule reads some of them; one that is set to another value than its default and is not read is
-refused, since the sweep would not be what its spec says.
+A rule reads some of them; a cell in which one is set to another value than its default and is not
+read is refused, since the sweep would not be what its spec says.
 """
 
-from typing import Literal, Self
-
-from pydantic import model_validator
+from typing import Literal
 
 from models.experiment import Settings, per_lane, shared
 
@@ -37,6 +35,7 @@ READ_BY: dict[str, tuple[str, tuple[str, ...]]] = {
     "adam_eps": ("optimiser", ("adam", "adamax", "adamw", "rmsprop")),
     "rms_decay": ("optimiser", ("rmsprop",)),
     "weight_decay": ("optimiser", ("adamw",)),
+    "clip_norm": ("clip", ("norm", "tensor", "value")),
     "schedule_steps": ("schedule", ("halving", "warmup", "cosine")),
     "noise_gamma": (
         "noise",
@@ -102,30 +101,30 @@ class UpdateSettings(Settings):
         1000.0, ge=1, le=1e7, doc="late_init: it is as large as the noise of so many steps"
     )
 
-    @model_validator(mode="after")
-    def _nothing_unread(self) -> Self:
+    def conflicts(self, steps: int) -> list[tuple[str, str]]:
+        """What is set and would not be read, and noise that its optimiser would not make."""
+        found = super().conflicts(steps)
         for name, (by, values) in READ_BY.items():
             default, chosen = type(self).model_fields[name].default, getattr(self, by)
             if getattr(self, name) != default and chosen not in values:
-                raise ValueError(
+                rule = (
                     f"{name} {getattr(self, name)} is read only with {by} {' or '.join(values)}, "
-                    f"and {by} is {chosen}; leave {name} out, or set it where it is read"
+                    f"and {by} is {chosen}"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _noise_of_sgd(self) -> Self:
-        if self.noise in ("sgld", "late_init") and self.optimiser != "sgd":
-            raise ValueError(
+                found.append((rule, f"leave {name} out, or set it only where it is read"))
+        if self.noise in ("sgld", "late_init") and (self.optimiser != "sgd" or self.momentum):
+            rule = (
                 f"noise {self.noise} is as large as plain gradient descent makes it, and optimiser "
-                f"is {self.optimiser}; use optimiser sgd, or another law"
+                f"is {self.optimiser} with momentum {self.momentum}"
             )
-        if self.noise in ("sgld", "late_init") and self.momentum:
-            raise ValueError(
-                f"noise {self.noise} is as large as plain gradient descent makes it, and momentum "
-                f"is {self.momentum}; set momentum to 0, or take another law"
-            )
-        return self
+            found.append((rule, "use optimiser sgd without momentum, or another law of noise"))
+        if self.noise == "before_clip" and self.clip == "none":
+            rule = "noise before_clip is the paper's law where nothing is clipped, and clip is none"
+            found.append((rule, "set clip, or use noise annealed"))
+        if self.noise == "late_init" and self.late_step >= steps:
+            rule = f"late_step {self.late_step:g} is not reached within {steps} steps"
+            found.append((rule, "lower late_step, or raise budget.steps"))
+        return found
 
     @property
     def numbers_a_parameter(self) -> int:

@@ -50,15 +50,16 @@ def submit(
 ) -> dict[str, Any]:
     """Creates a sweep; with `dry_run` says what it would run."""
     plan = parse(body, experiments())
-    check_data(plan, state)
     if dry_run:
+        check_data(plan, state)
         response.status_code = 200
         return plan_json(plan, state)
     key = None
     if idempotency_key is not None:
         text = json.dumps(body, sort_keys=True)
         key = (idempotency_key, hashlib.sha256(text.encode()).hexdigest())
-    if key is None or sweeps.keyed(session, key) is None:  # what is stored needs no more disk
+    if key is None or sweeps.keyed(session, key) is None:  # what is stored needs nothing more
+        check_data(plan, state)
         check_disk(plan, state.free_bytes())
     sweep, _new = sweeps.create(session, plan, now=datetime.now(UTC), idempotency_key=key)
     response.headers["Location"] = f"/api/v1/sweeps/{sweep}"

@@ -95,6 +95,9 @@ class _Builder:
             found = self._resolve(values, _where(setting.values, arm.name))
             if found is None:
                 continue
+            for rule, cure in self.experiment.conflicts(found, self.shape.budget.steps):
+                where = _where(setting.values, arm.name)
+                self._note(Problem(where, shown(dict(arm.overrides)), rule, cure))
             twin = known.setdefault(found.model_dump_json(), arm.name)
             if twin != arm.name:
                 rule = f"arms {twin} and {arm.name} resolve to the same values: nothing differs"
@@ -140,7 +143,8 @@ class _Builder:
     def _normal(self, cohort: int, setting: Setting) -> dict[str, Any]:
         """The spec with every default written out, hyper-parameters' too.
 
-        Submitted again it gives this plan, also to a version whose defaults are others.
+        Submitted again it trains the same values, also by a version whose defaults are others; that
+        version draws other streams, since a setting's hash leaves defaults out (ADR 12).
         """
         shape = self.shape.model_dump(mode="json")
         resolved = self.experiment.resolve({**self.shape.fixed, **setting.values})

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.benchmarks import launch
-from tests.benchmarks.campaign import Campaign
+from tests.benchmarks.campaign import Campaign, searched
 from tests.benchmarks.chart import draw
 from tests.benchmarks.machine import load_note, machine
 from tests.benchmarks.render import markdown
@@ -31,6 +31,10 @@ def options(words: list[str]) -> argparse.Namespace:
         "--output", type=Path, default=launch.ROOT / "docs", help="folder of bench.md and bench.svg"
     )
     parser.add_argument("--raw", type=Path, help="a file for every sample, as JSON")
+    parser.add_argument(
+        "--widths", type=Path, metavar="RAW",
+        help="take the best widths from an earlier run's --raw; searching them takes half of a run",
+    )  # fmt: skip
     return parser.parse_args(words)
 
 
@@ -45,7 +49,10 @@ def run(words: list[str]) -> Results:
     def say(what: str) -> None:
         sys.stderr.write(f"{time.monotonic() - began:6.0f} s  {what}\n")
 
-    campaign = Campaign(size, asked.device, say)
+    known = searched(json.loads(asked.widths.read_text())) if asked.widths else {}
+    if known:
+        notes.append("The best widths are those that an earlier run on this machine found.")
+    campaign = Campaign(size, asked.device, say, known=known)
     before = launch.probe("calibration", core=campaign.core, seconds=size.calibration_s)
     rows = campaign.prepare(asked.only)
     for number in range(repeats):
@@ -67,14 +74,18 @@ def run(words: list[str]) -> Results:
     )
 
 
+#: options that name a file or folder of this machine
+_OWN = ("--output", "--raw", "--widths")
+
+
 def _public(words: list[str]) -> list[str]:
     """The words without those that name a folder of this machine."""
     kept: list[str] = []
     skip = False
     for word in words:
-        if not skip and not word.startswith(("--output", "--raw")):
+        if not skip and not word.startswith(_OWN):
             kept.append(word)
-        skip = word in ("--output", "--raw")
+        skip = word in _OWN
     return kept
 
 

@@ -1,7 +1,7 @@
 """One run of the bench: laws first, then widths, then every row once a repeat, interleaved."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tests.benchmarks import launch
@@ -27,13 +27,22 @@ class Campaign:
         device: "cpu" or "cuda", of the rows that train.
         say: told what is going on.
         probe: runs one measurement; `launch.probe` but in tests.
+        known: (group, name) -> what an earlier run's search for the best width found.
     """
 
-    def __init__(self, size: Size, device: str, say: Say, probe: Probe = launch.probe) -> None:
+    def __init__(
+        self,
+        size: Size,
+        device: str,
+        say: Say,
+        probe: Probe = launch.probe,
+        known: Mapping[tuple[str, str], dict[str, Any]] | None = None,
+    ) -> None:
         self.size = size
         self.device = device
         self.say = say
         self.probe = probe
+        self.known = dict(known or {})
         self.core = launch.cores()[-1]
 
     def prepare(self, only: str = "") -> list[Row]:
@@ -77,7 +86,7 @@ class Campaign:
             row.refused = self._ask("alike", system=row.name, workload=row.group)["refused"]
             if row.refused:
                 return
-        found = self._ask(
+        found = self.known.get((row.group, row.name)) or self._ask(
             "search", system=row.name, workload=row.group, widths=list(self.size.widths),
             lane_steps=self.size.search_steps[work.experiment], device=self.device,
         )  # fmt: skip
@@ -131,3 +140,18 @@ class Campaign:
             work()
         except launch.ProbeFailedError as error:
             row.refused = str(error)
+
+
+def searched(raw: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """(group, name) -> what the searches of an earlier run found, from its raw results."""
+    found = {}
+    for row in raw["rows"]:
+        if row["curve"] and row["arguments"]:
+            lanes = row["arguments"]["lanes"]
+            found[row["group"], row["name"]] = {
+                "lanes": lanes,
+                "rate": row["curve"][str(lanes)],
+                "curve": row["curve"],
+                "options": row["arguments"]["options"],
+            }
+    return found

@@ -1,6 +1,6 @@
 """A run of the bench: laws before numbers, refusals with their reasons, smokes of cheap rows."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from models.deep_mlp.program import DeepMlp
 from tests.benchmarks import calibration, control, launch, law, occupancy, roof, throughput
 from tests.benchmarks.__main__ import _public
 from tests.benchmarks.baselines.workload import deep_mlp, neural_gpu
-from tests.benchmarks.campaign import ENGINE, ROOF, SCALING, Campaign
+from tests.benchmarks.campaign import ENGINE, ROOF, SCALING, Campaign, searched
 from tests.benchmarks.engine import Engine, LanesLostError
 from tests.benchmarks.row import Row
 from tests.benchmarks.size import QUICK
@@ -59,6 +59,23 @@ def test_every_row_is_measured_once_a_repeat_in_turn() -> None:
 def test_an_engine_row_is_trained_for_the_wanted_time_at_its_best_width() -> None:
     row = by_name(campaign(Probes()).prepare())[f"{WORK}: {ENGINE}"]
     assert (row.arguments["lanes"], row.arguments["steps"]) == (16, 20)
+
+
+def test_widths_of_an_earlier_run_are_not_searched_again_but_laws_are_judged() -> None:
+    first = campaign(Probes()).prepare()
+    for row in first:
+        row.curve = {"16": 300.0, "1": 300.0} if row.measure == "throughput" else {}
+    known = searched({"rows": [asdict(row) for row in first]})
+    probes = Probes()
+    run = campaign(probes)
+    run.known = known
+    rows = run.prepare()
+    assert [row.arguments.get("lanes") for row in rows] == [
+        row.arguments.get("lanes") for row in first
+    ]
+    asked = [measure for measure, _ in probes.asked]
+    assert "search" not in asked
+    assert {"law", "alike"} <= set(asked)
 
 
 def test_a_row_whose_law_fails_is_refused_with_all_that_rests_on_it() -> None:

@@ -48,8 +48,8 @@ def _swept(client: Any, trials: int, steps: int) -> float:
     while (now := client.sweep(sweep))["state"] in ("waiting", "running"):
         time.sleep(_PAUSE_S)
     seconds = time.perf_counter() - began
-    ended = [arm["ended"] for arm in client.progress(sweep)["arms"]]
-    if now["state"] != "finished" or sum(e.get("finished", 0) for e in ended) != trials:
+    ended = [arm["settled"]["end_states"] for arm in client.progress(sweep)["arms"]]
+    if now["state"] != "finished" or sum(e["finished"] for e in ended) != trials:
         raise RuntimeError(
             f"a sweep of {trials} trials is {now['state']} with {ended}; only trials that spend "
             "their budget are counted; look at the service's log"

@@ -122,12 +122,19 @@ def test_mnists_files_are_read_packed_or_not(small: Path) -> None:
     assert digits.lacking() == {}
 
 
+def packed_as(file: Path, content: bytes) -> None:
+    """Leaves only a .gz, with this content."""
+    file.with_name(f"{file.name}.gz").write_bytes(content)
+    file.unlink()
+
+
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
         (lambda f: f.unlink(), "lacks t10k-labels-idx1-ubyte"),
         (lambda f: f.write_bytes(f.read_bytes()[:-1] + b"\x0b"), "has checksum"),
-        (lambda f: (f.with_suffix(".gz").write_bytes(b"no gzip"), f.unlink()), "cannot be read"),
+        (lambda f: packed_as(f, b"no gzip"), "cannot be read"),
+        (lambda f: packed_as(f, gzip.compress(f.read_bytes())[:10] + b"\xff" * 9), "cannot be"),
     ],
 )
 def test_a_spoilt_file_of_mnist_is_said_with_what_to_do(

@@ -18,6 +18,7 @@ from models.updates.norm import global_norm
 from models.updates.rule import update_rule
 from models.updates.settings import NoiseLaw, UpdateSettings
 from tests.models.lanes import lanes
+from tests.models.lifting.mlp import MLP as LIFTED
 
 COUNT = 40_000
 ETA, GAMMA, T, RATE = 0.3, 0.55, 7, 0.05
@@ -161,24 +162,37 @@ def test_compiled_truncated_noise_is_the_torch_formula(size: int) -> None:
     assert leaf.abs().max() <= 2.0 + 1e-6
 
 
-@pytest.mark.parametrize(
-    ("values", "why"),
-    [
-        ({"optimiser": "adam", "momentum": 0.9}, "momentum 0.9 is read only with optimiser sgd or"),
-        ({"optimiser": "sgd", "beta1": 0.5}, "beta1 0.5 is read only with optimiser adam or"),
-        ({"weight_decay": 0.1}, "weight_decay 0.1 is read only with optimiser adamw"),
-        ({"schedule_steps": 10.0}, "schedule_steps 10.0 is read only with schedule halving or"),
-        ({"late_span": 10.0}, "late_span 10.0 is read only with noise late_init"),
-        ({"optimiser": "adam", "noise": "sgld"}, "use optimiser sgd, or another law"),
-        ({"momentum": 0.5, "noise": "late_init"}, "set momentum to 0, or take another law"),
-        (
-            {"noise": "fixed", "noise_gamma": 1.0},
-            "noise_gamma 1.0 is read only with noise annealed or",
-        ),
-        ({"noise_eta": -1.0}, "greater than or equal to 0"),
-        ({"noise": "loud"}, "Input should be 'annealed'"),
-    ],
-)
-def test_what_would_not_be_read_is_refused(values: dict[str, object], why: str) -> None:
-    with pytest.raises(ValidationError, match=why):
+CONFLICTS: list[tuple[dict[str, object], str]] = [
+    ({"optimiser": "adam", "momentum": 0.9}, "momentum 0.9 is read only with optimiser sgd or"),
+    ({"optimiser": "sgd", "beta1": 0.5}, "beta1 0.5 is read only with optimiser adam or"),
+    ({"weight_decay": 0.1}, "weight_decay 0.1 is read only with optimiser adamw"),
+    ({"schedule_steps": 10.0}, "schedule_steps 10.0 is read only with schedule halving or"),
+    ({"clip_norm": 1.0}, "clip_norm 1.0 is read only with clip norm or tensor or value"),
+    ({"late_span": 10.0}, "late_span 10.0 is read only with noise late_init"),
+    ({"optimiser": "adam", "noise": "sgld"}, "noise sgld is as large as plain gradient descent"),
+    ({"momentum": 0.5, "noise": "late_init"}, "is sgd with momentum 0.5"),
+    ({"noise": "late_init", "late_step": 500.0}, "late_step 500 is not reached within 500 steps"),
+    ({"noise": "fixed", "noise_gamma": 1.0}, "noise_gamma 1.0 is read only with noise annealed or"),
+    ({"noise": "before_clip"}, "where nothing is clipped"),
+]
+
+
+@pytest.mark.parametrize(("values", "why"), CONFLICTS)
+def test_what_would_not_be_read_is_a_conflict(values: dict[str, object], why: str) -> None:
+    [(rule, cure)] = UpdateSettings.model_validate(values).conflicts(500)
+    assert why in rule
+    assert cure
+
+
+@pytest.mark.parametrize("values", [{"noise_eta": -1.0}, {"noise": "loud"}, {"beta1": 1.0}])
+def test_values_outside_their_domain_are_refused(values: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
         UpdateSettings.model_validate(values)
+
+
+def test_defaults_are_in_no_conflict_and_a_lifted_network_has_no_error_to_scale_by() -> None:
+    assert UpdateSettings().conflicts(100) == []
+    scaled = UpdateSettings(noise="error_scaled")
+    assert scaled.conflicts(100) == []
+    [(rule, _)] = LIFTED.conflicts(scaled, 100)
+    assert "a lifted network has none" in rule

@@ -21,8 +21,9 @@ GRID = {
     "noise_gamma": [0.5, 0.55, 0.6],
 }
 SMALL = spec(grid={}, seeds=50, cohort=50)
-LARGE = spec(grid=GRID, seeds=10, cohort=10)
-LARGER = spec(grid=GRID, seeds=100, cohort=10)
+FIXED = {"depth": 3, "width": 8, "clip": "norm"}
+LARGE = spec(fixed=FIXED, grid=GRID, seeds=10, cohort=10)
+LARGER = spec(fixed=FIXED, grid=GRID, seeds=100, cohort=10)
 
 
 def timed(work: Callable[[], object], repeats: int) -> float:

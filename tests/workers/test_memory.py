@@ -88,7 +88,7 @@ def test_a_worker_with_room_for_five_lanes_holds_five_and_trains_all() -> None:
     pack = Pack(CASE.spec, CPU)
     lane = pack._lane
     assert lane is not None
-    pack = Pack(CASE.spec, CPU, measured=True, free=5 * lane.held + lane.training)
+    pack = Pack(CASE.spec, CPU, measured=True, free=10 * lane.held + lane.training)
     assert pack.capacity == 5
     trainer = Trainer()
     trainer._pack = pack
@@ -111,15 +111,15 @@ def test_where_not_even_one_lane_fits_one_is_tried() -> None:
     lane = LaneMemory(held=100, training=1000)
     assert memory.capacity(lane, 50) == 1
     assert memory.widest(lane, 50, 1) == 1
-    assert memory.capacity(lane, 1500) == 5
-    assert memory.widest(lane, 3500, 5) == 3
+    assert memory.capacity(lane, 2000) == 5
+    assert memory.widest(lane, 4000, 5) == 3
 
 
 def test_a_containers_own_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "memory.max").write_text("3000\n")
     (tmp_path / "memory.current").write_text("1000\n")
+    (tmp_path / "memory.stat").write_text("anon 300\ninactive_file 400\nslab_reclaimable 100\n")
     monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    monkeypatch.setattr(memory.psutil, "cpu_count", lambda: 2)
-    assert memory.budget(CPU) == 1000
+    assert memory.budget(CPU, 2) == 1250
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.budget(CPU) > 2**20

@@ -1,6 +1,7 @@
 """The engine: what ends how, what is measured when, and what a step costs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from workers.trainer import Trainer, WrongPackError
 
 CPU = torch.device("cpu")
 CASE = deep_mlp("plain", optimiser="sgd")
+ADAM = deep_mlp("adam")
 
 
 def spec(**changes: Any) -> PackSpec:
@@ -126,6 +128,19 @@ def test_two_threads_are_refused() -> None:
             Pack(CASE.spec, CPU)
     finally:
         torch.set_num_threads(1)
+
+
+def test_values_that_an_older_sweep_lacks_are_the_defaults() -> None:
+    """A sweep that began before Adam's betas were hyper-parameters goes on, to the same bits."""
+    whole = assignments(ADAM, 2)
+    assert {a.values["beta1"] for a in whole} == {0.9}
+    older = [
+        replace(a, values={k: v for k, v in a.values.items() if not k.startswith("beta")})
+        for a in whole
+    ]
+    expected = run(ADAM.spec, whole, 2)
+    found = run(ADAM.spec, older, 2)
+    assert all(same(found[i], expected[i]) for i in expected)
 
 
 def test_a_trainer_refills_from_its_buffer_and_drops_what_it_is_told() -> None:

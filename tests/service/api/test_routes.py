@@ -85,6 +85,11 @@ async def test_a_sweep_whose_data_no_worker_has_is_refused_with_the_cure(
     assert reply.json()["cure"] == "set SEEDBED_MNIST"
     assert (await api.get("/api/v1/sweeps")).json()["items"] == []
     assert (await api.post(f"/api/v1/sweeps{query}", json=spec())).status_code in (200, 201)
+    served.lacking, key = {}, {"Idempotency-Key": "k9"}
+    made = await api.post("/api/v1/sweeps", json=whole, headers=key)
+    served.lacking = {"mnist70k": "set SEEDBED_MNIST"}
+    again = await api.post("/api/v1/sweeps", json=whole, headers=key)
+    assert again.json()["id"] == made.json()["id"]
 
 
 async def test_a_repeated_key_gives_the_same_sweep_and_another_body_409(

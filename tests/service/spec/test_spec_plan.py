@@ -64,12 +64,33 @@ def test_the_normalised_spec_gives_the_same_plan(changes: dict[str, Any]) -> Non
 def test_a_sweep_of_the_papers_size_counts_its_trials() -> None:
     """2 arms x 729 settings x 10 seeds."""
     names = ["learning_rate", "init_std", "dropout", "momentum", "clip_norm", "noise_gamma"]
-    found = plan(grid={name: [0.1, 0.2, 0.3] for name in names}, seeds=10)
+    grid = {name: [0.1, 0.2, 0.3] for name in names}
+    found = plan(fixed={"clip": "norm"}, grid=grid, seeds=10)
     assert (len(found.arms), len(found.settings), found.seeds) == (2, 729, 10)
     assert len(found.cells) == 1458
     assert found.trials == 14_580
     assert len(found.structures) == 1
     assert len({s.hash for s in found.settings}) == 729
+
+
+def test_a_value_that_only_the_arms_read_may_be_fixed_or_in_the_grid() -> None:
+    """Neither the setting without its arm, nor another arm, makes it unread."""
+    schedules = {name: {"schedule": name} for name in ("halving", "cosine", "warmup")}
+    changes: dict[str, Any] = {"primary": {"arm": "cosine", "against": "halving"}}
+    assert len(plan(fixed={"schedule_steps": 500.0}, arms=schedules, **changes).arms) == 3
+    changes["primary"] = {"arm": "rmsprop", "against": "adam"}
+    arms = {name: {"optimiser": name} for name in ("adam", "rmsprop")}
+    assert len(plan(grid={"adam_eps": [1e-8, 1e-4]}, arms=arms, **changes).settings) == 2
+
+
+def test_a_value_that_an_arm_does_not_read_is_refused_with_the_arm() -> None:
+    arms = {"plain": {}, "adam": {"optimiser": "adam"}}
+    with pytest.raises(SpecError) as refused:
+        plan(fixed={"momentum": 0.9}, arms=arms, primary={"arm": "adam", "against": "plain"})
+    [problem] = refused.value.problems
+    assert problem.field.startswith("arms.adam")
+    assert "momentum 0.9 is read only with optimiser sgd or nesterov" in problem.rule
+    assert "leave momentum out" in problem.cure
 
 
 def test_ten_million_trials_are_refused_before_anything_is_built() -> None:

@@ -1,0 +1,14 @@
+"""The row of whole sweeps, measured for real on sweeps that are too small to mean anything."""
+
+import pytest
+
+from tests.benchmarks.whole_sweep import seedbed
+
+pytestmark = [pytest.mark.ray, pytest.mark.service, pytest.mark.timeout(300)]
+
+
+def test_two_sweeps_through_rest_have_a_marginal_rate() -> None:
+    found = seedbed([2, 32], 100)
+    assert found["trials"] == [2, 32]
+    assert all(seconds > 0 for seconds in found["seconds"])
+    assert found["start_s"] > 0
