@@ -26,7 +26,7 @@ def deadly() -> type[Any]:
     numerics = dict(NUMERICS)
 
     class Worker:
-        def __init__(self, device: str) -> None:
+        def __init__(self, device: str, workers: int = 1) -> None:
             self.device = device
 
         def describe(self) -> WorkerDescription:
