@@ -1,7 +1,5 @@
 """Step sizes by schedule: computed on the host in float64, a lane at a time."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -44,7 +42,3 @@ def rates(lanes: Lanes, schedule: Schedule) -> np.ndarray:
 def on_device(columns: np.ndarray, lanes: Lanes) -> Tensor:
     """(segment, R) float32."""
     return torch.from_numpy(columns.astype(np.float32)).to(lanes.device)
-
-
-#: lanes -> (segment, R) float64 step sizes
-Rates = Callable[[Lanes], np.ndarray]
