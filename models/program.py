@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from models.experiment import Settings, Tier
+from models.kernels.leaves import LeafList
 from models.streams import Purpose, TrialKey, counter_key, numpy_generator, torch_generator
 from models.updates.chain import Transformation
 
@@ -124,12 +125,17 @@ class Program(Protocol[B]):
 
 @runtime_checkable
 class Differentiated(Protocol):
-    """A program that writes its own backward pass, where that is faster than autograd's."""
+    """A program that may compute gradients itself, where that is faster than autograd's way."""
 
-    def gradients(self, params: Leaves, batches: Any, step: int) -> tuple[Tensor, Tensor, Leaves]:
+    #: whether it does so for its settings and on its device
+    compiled: bool
+
+    def gradients(
+        self, params: LeafList, batches: Any, step: int
+    ) -> tuple[Tensor, Tensor, LeafList]:
         """Loss (R,), statistics (R, K), and the loss's gradient by each parameter.
 
-        The gradients are contiguous and the caller's to change, until the next call.
+        The gradients are the caller's to change, until the next call.
         """
         ...
 

@@ -91,7 +91,9 @@ class Pack:
         self._defaults = self.experiment.lane_values(settings)
         program = catalog.program(self.experiment)
         self.program: Program[Any] = program(settings, spec.segment, device)
-        self._differentiated = self.program if isinstance(self.program, Differentiated) else None
+        self._compiled: Differentiated | None = None
+        if isinstance(self.program, Differentiated) and self.program.compiled:
+            self._compiled = self.program
         self.lanes: list[Lane] = []
         self._measured = measured
         self._most = lanes
@@ -246,7 +248,7 @@ class Pack:
         finite = torch.ones(len(view), dtype=torch.bool, device=self.device)
         total: Tensor | float = 0.0
         for index in range(self.spec.segment):
-            loss, stats, gradients = self._gradients(params, batches, index)
+            loss, stats, gradients = self._gradients(params, listed, batches, index)
             with torch.no_grad():
                 norm = global_norm(gradients)
                 finite &= torch.isfinite(loss) & torch.isfinite(norm)
@@ -257,18 +259,18 @@ class Pack:
                         leaf.mul_(wide(updates.keep, leaf))
                 add_scaled(listed, updates.leaves, updates.gain)
                 total = total + stats
+            del gradients, updates  # they make room before the next
         for leaf in listed.tensors:  # a parameter once non-finite is so still: updates only add
             finite &= torch.isfinite(leaf.detach()).flatten(1).all(1)
         return finite, torch.as_tensor(total) / self.spec.segment
 
     def _gradients(
-        self, params: Leaves, batches: Any, index: int
+        self, params: Leaves, listed: LeafList, batches: Any, index: int
     ) -> tuple[Tensor, Tensor, LeafList]:
         """Loss (R,), statistics (R, K) and gradients of one step."""
-        if self._differentiated is not None:
+        if self._compiled is not None:
             with torch.no_grad():
-                loss, stats, found = self._differentiated.gradients(params, batches, index)
-            return loss, stats, LeafList(found)
+                return self._compiled.gradients(listed, batches, index)
         leaves = {name: leaf.requires_grad_() for name, leaf in params.items()}
         loss, stats = self.program.loss(leaves, batches, index)
         # the sum only joins the graphs: each lane's loss has derivative 1 in its own lane

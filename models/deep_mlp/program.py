@@ -1,22 +1,27 @@
 """The deep MLP, lane-first: R networks of one shape in one chain of batched products."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from models.deep_mlp import compiled
 from models.deep_mlp.digits import data_set
 from models.deep_mlp.settings import TEST_CHUNK, DeepMlpSettings
 from models.experiment import Settings, Tier
 from models.initialisers import he_std, sussillo_abbott_std
 from models.kernels.dropout import keep_factors
+from models.kernels.leaves import LeafList
 from models.program import Lanes, Leaves
 from models.updates.rule import update_rule
 
+#: test examples that the compiled loops take at once
+CHUNK = 40
 
-@dataclass(frozen=True)
+
+@dataclass
 class DigitBatches:
     """One segment's examples and dropout, and what its steps write into.
 
@@ -24,19 +29,13 @@ class DigitBatches:
         chosen: (segment, R, B) indices of training images.
         keep: (R,) probability that a unit is kept.
         keys: (R, 4) keys of the dropout streams.
-        scratch: tensors that every step writes anew, by name.
+        found: the gradients of the step before; every step writes into them anew.
     """
 
     chosen: Tensor
     keep: np.ndarray
     keys: np.ndarray
-    scratch: dict[str, Tensor] = field(default_factory=dict)
-
-    def buffer(self, name: str, *shape: int) -> Tensor:
-        """A tensor of that name that keeps its place through the segment."""
-        if name not in self.scratch:
-            self.scratch[name] = torch.empty(shape, device=self.chosen.device)
-        return self.scratch[name]
+    found: LeafList | None = None
 
 
 class DeepMlp:
@@ -60,6 +59,9 @@ class DeepMlp:
         self.test_images = torch.from_numpy(digits.test_images).to(device)
         self.test_labels = torch.from_numpy(digits.test_labels).to(device)
         self.sizes = settings.sizes
+        self.compiled = device.type == "cpu" and settings.small
+        self._counts = np.array(self.sizes, np.int64)
+        self._scratch = np.empty(compiled.room(self.sizes, max(settings.batch, CHUNK)), np.float32)
 
     def init(self, lanes: Lanes) -> tuple[Leaves, Leaves]:
         """Weights are one standard normal draw a coordinate, scaled by the initialiser."""
@@ -110,66 +112,48 @@ class DeepMlp:
             w, b = params[f"w{layer:02d}"], params[f"b{layer:02d}"]
             hidden = torch.relu(torch.baddbmm(b, hidden, w))  # (R, B, width)
             if scales is not None:
-                hidden = hidden * scales[layer]
+                hidden = hidden * scales[:, layer]
         logits = self._read_out(params, hidden)  # (R, B, 10)
         labels = self.labels[chosen]
         return cross_entropy(logits, labels).mean(1), wrong(logits, labels).mean(1, keepdim=True)
 
     def gradients(
-        self, params: Leaves, batches: DigitBatches, step: int
-    ) -> tuple[Tensor, Tensor, Leaves]:
-        """`loss` and its gradients, written into the segment's buffers without a graph."""
-        s, chosen = self.settings, batches.chosen[step]
-        lanes, batch = chosen.shape
+        self, params: LeafList, batches: DigitBatches, step: int
+    ) -> tuple[Tensor, Tensor, LeafList]:
+        """`loss` and its gradients, in one compiled loop."""
+        found = batches.found
+        if found is None:
+            like = zip(params.names, params.tensors, strict=True)
+            found = batches.found = LeafList({name: torch.empty_like(leaf) for name, leaf in like})
         scales = self._dropout(batches, step)
-        pixels = batches.buffer("pixels", lanes * batch, self.sizes[0])
-        torch.index_select(self.images, 0, chosen.view(-1), out=pixels)
-        into = [pixels.view(lanes, batch, -1)]  # what enters each layer
-        for layer in range(s.depth):
-            out = batches.buffer(f"out{layer}", lanes, batch, s.width)
-            torch.baddbmm(
-                params[f"b{layer:02d}"], into[-1], params[f"w{layer:02d}"], out=out
-            ).relu_()
-            if scales is not None:
-                out.mul_(scales[layer])
-            into.append(out)
-        logits = self._read_out(params, into[-1])
-        labels = self.labels[chosen].unsqueeze(-1)
-        log_p = torch.log_softmax(logits, -1)
-        loss = -log_p.gather(-1, labels).squeeze(-1).mean(1)
-        error = log_p.exp().scatter_add_(-1, labels, logits.new_full(labels.shape, -1.0))
-        error.div_(batch)  # (R, B, 10): the loss by the logits
-        found: Leaves = {}
-        for layer in range(s.depth, -1, -1):
-            w = params[f"w{layer:02d}"]
-            gw = batches.buffer(f"gw{layer}", *w.shape)
-            gb = batches.buffer(f"gb{layer}", lanes, 1, w.shape[-1])
-            found[f"w{layer:02d}"] = torch.bmm(into[layer].mT, error, out=gw)
-            found[f"b{layer:02d}"] = torch.sum(error, 1, keepdim=True, out=gb)
-            if layer:
-                error = torch.bmm(
-                    error, w.mT, out=batches.buffer(f"e{layer % 2}", *into[layer].shape)
-                )
-                if scales is not None:
-                    error.mul_(scales[layer - 1])
-                # where a unit gave nothing, nothing comes back
-                torch.ops.aten.threshold_backward.grad_input(
-                    error, into[layer], 0, grad_input=error
-                )
-        return loss, wrong(logits, labels.squeeze(-1)).mean(1, keepdim=True), found
+        lanes = params.lanes
+        loss, error = np.empty(lanes, np.float32), np.empty((lanes, 1), np.float32)
+        compiled.gradients(
+            params.addresses,
+            found.addresses,
+            self._counts,
+            self.images.numpy(),
+            self.labels.numpy(),
+            batches.chosen[step].numpy(),
+            np.empty((lanes, 0, 0, 0), np.float32) if scales is None else scales.numpy(),
+            self._scratch,
+            loss,
+            error[:, 0],
+        )
+        return torch.from_numpy(loss), torch.from_numpy(error), found
 
     def _read_out(self, params: Leaves, hidden: Tensor) -> Tensor:
         last = self.settings.depth
         return torch.baddbmm(params[f"b{last:02d}"], hidden, params[f"w{last:02d}"])
 
     def _dropout(self, batches: DigitBatches, step: int) -> Tensor | None:
-        """(depth, R, B, width) factors, 1 for lanes that drop nothing; None if none does."""
+        """(R, depth, B, width) factors, 1 for lanes that drop nothing; None if none does."""
         if (batches.keep == 1).all():
             return None
         s, lanes = self.settings, len(batches.keep)
-        scales = batches.buffer("scales", lanes, s.depth, s.batch, s.width)
+        scales = torch.empty(lanes, s.depth, s.batch, s.width, device=self.device)
         keep_factors(batches.keep, batches.keys, step, scales.view(lanes, -1))
-        return scales.transpose(0, 1)
+        return scales
 
     def boundary(self, state: Leaves, stats: Tensor) -> Leaves:
         """Nothing changes at a boundary."""
@@ -179,6 +163,8 @@ class DeepMlp:
         """Accuracy and loss on the whole test set, (R,) each."""
         if tier == "expensive":
             return {}
+        if self.compiled:
+            return self._test(LeafList(params))
         right: list[Tensor] = []
         losses: list[Tensor] = []
         for images, labels in zip(
@@ -195,6 +181,26 @@ class DeepMlp:
             right.append(1.0 - wrong(logits, truth))
             losses.append(cross_entropy(logits, truth))
         return {"test_accuracy": overall_mean(right), "test_loss": overall_mean(losses)}
+
+    def _test(self, params: LeafList) -> dict[str, Tensor]:
+        shape = (params.lanes, len(self.test_images))
+        losses, wrong_ = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        compiled.test(
+            params.addresses,
+            params.lanes,
+            self._counts,
+            self.test_images.numpy(),
+            self.test_labels.numpy(),
+            CHUNK,
+            self._scratch,
+            losses,
+            wrong_,
+        )
+        right = 1.0 - torch.from_numpy(wrong_)
+        return {
+            "test_accuracy": overall_mean([right]),
+            "test_loss": overall_mean([torch.from_numpy(losses)]),
+        }
 
 
 def overall_mean(chunks: Sequence[Tensor]) -> Tensor:

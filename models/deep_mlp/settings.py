@@ -15,6 +15,8 @@ from models.updates.settings import UpdateSettings
 PIXELS, CLASSES = 784, 10
 #: test digits that are evaluated at once
 TEST_CHUNK = 250
+#: units of a layer, and examples, between which compiled loops run (models.deep_mlp.compiled)
+WIDEST, FEWEST = 256, 8
 DataSet = Literal["digits5k", "mnist70k"]
 #: SHA-256 of the arrays of data set digits5k (see models.deep_mlp.digits)
 DIGITS5K = "b5a8526c55a787d151c4e10de5a56e930f58acf6147c2412c8dc10047f99ca95"
@@ -56,6 +58,11 @@ class DeepMlpSettings(UpdateSettings):
         """Units of each layer, from the pixels to the classes."""
         return [PIXELS, *[self.width] * self.depth, CLASSES]
 
+    @property
+    def small(self) -> bool:
+        """Whether the CPU's compiled loops beat a library's products."""
+        return self.width <= WIDEST and self.batch >= FEWEST
+
 
 def metrics(_settings: DeepMlpSettings) -> tuple[Metric, ...]:
     """Accuracy and loss on the data set's fixed test digits: a claim about this test set."""
@@ -66,12 +73,17 @@ def metrics(_settings: DeepMlpSettings) -> tuple[Metric, ...]:
 
 
 def memory(settings: DeepMlpSettings, segment: int) -> LaneMemory:
-    """Float32 throughout; as if dropout were on, which only lanes know."""
+    """Float32 throughout; as if dropout were on, which only lanes know.
+
+    Of small networks that of the CPU's program; on a GPU autograd keeps their activations too.
+    """
     s = settings
     numbers = sum(i * o + o for i, o in pairwise(s.sizes))
     held = 4 * numbers * s.numbers_a_parameter
     units = s.depth * s.width
-    step = s.batch * (PIXELS + 2 * units + 2 * max(s.sizes[1:]) + 4 * CLASSES)
+    if s.small:
+        return LaneMemory(held, held + 4 * (numbers + s.batch * units) + 8 * segment * s.batch)
+    step = s.batch * (PIXELS + 3 * units + 2 * max(s.sizes[1:]) + 4 * CLASSES)
     test = TEST_CHUNK * (PIXELS + 2 * s.width + 4 * CLASSES)
     drawn = 8 * segment * s.batch
     return LaneMemory(held, held + max(4 * (numbers + step) + drawn, 4 * test))

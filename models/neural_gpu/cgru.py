@@ -18,10 +18,47 @@ GATE_BIAS = 1.0
 
 
 class Cell(NamedTuple):
+    """One CGRU's weights; m maps, kernels are (3 over length, 3 over width, maps in, maps out).
+
+    Attributes:
+        gates: (R, 3, 3, m, 2 m), update gate first.
+        gates_bias: (R, 2 m).
+        candidate: (R, 3, 3, m, m).
+        candidate_bias: (R, m).
+    """
+
+    gates: Tensor
+    gates_bias: Tensor
+    candidate: Tensor
+    candidate_bias: Tensor
+
+
+def cell(kernels: tuple[Tensor, Tensor, Tensor], biases: tuple[Tensor, Tensor, Tensor]) -> Cell:
+    """From kernels (R, 3, 3, m, m) and biases (R, m) of update, reset and candidate."""
+    return Cell(
+        torch.cat(kernels[:2], -1).contiguous(),
+        torch.cat(biases[:2], -1) + GATE_BIAS,
+        kernels[2].contiguous(),
+        biases[2].contiguous(),
+    )
+
+
+def banded(kernel: Tensor, width: int) -> Tensor:
+    """(R, 3 w m, w out) from a kernel (R, 3, 3, m, out)."""
+    lanes, _, _, maps, out = kernel.shape
+    columns = [
+        # (R, 3, w + 2, m, out): the kernel where output column j reads, borders cut off
+        pad(kernel, (0, 0, 0, 0, j, width - 1 - j))[:, :, 1 : width + 1]
+        for j in range(width)
+    ]
+    return torch.stack(columns, 4).reshape(lanes, 3 * width * maps, width * out)
+
+
+class Matrices(NamedTuple):
     """One CGRU's weights as matrices, built once a step.
 
     Attributes:
-        gates: (R, 3 w m, 2 w m), update gate first.
+        gates: (R, 3 w m, 2 w m); units are (width, gate, map).
         gates_bias: (R, 1, 2 w m).
         candidate: (R, 3 w m, w m).
         candidate_bias: (R, 1, w m).
@@ -33,27 +70,14 @@ class Cell(NamedTuple):
     candidate_bias: Tensor
 
 
-def cell(kernels: tuple[Tensor, Tensor, Tensor], biases: tuple[Tensor, ...], width: int) -> Cell:
-    """Matrices from kernels (R, 3, 3, m, m) and biases (R, m) of update, reset and candidate."""
-    update, reset, candidate = (banded(k, width) for k in kernels)
-    rows = [b.repeat(1, width).unsqueeze(1) for b in biases]
-    return Cell(
-        torch.cat([update, reset], 2),
-        torch.cat([rows[0], rows[1]], 2) + GATE_BIAS,
-        candidate,
-        rows[2],
+def matrices(weights: Cell, width: int) -> Matrices:
+    """What `step` multiplies with."""
+    return Matrices(
+        banded(weights.gates, width),
+        weights.gates_bias.repeat(1, width).unsqueeze(1),
+        banded(weights.candidate, width),
+        weights.candidate_bias.repeat(1, width).unsqueeze(1),
     )
-
-
-def banded(kernel: Tensor, width: int) -> Tensor:
-    """(R, 3 w m, w m) from a kernel (R, 3 over length, 3 over width, m in, m out)."""
-    lanes, _, _, maps, out = kernel.shape
-    columns = [
-        # (R, 3, w + 2, m, m): the kernel where output column j reads, borders cut off
-        pad(kernel, (0, 0, 0, 0, j, width - 1 - j))[:, :, 1 : width + 1]
-        for j in range(width)
-    ]
-    return torch.stack(columns, 4).reshape(lanes, 3 * width * maps, width * out)
 
 
 def neighbours(state: Tensor) -> Tensor:
@@ -73,11 +97,12 @@ def gate(x: Tensor, cutoff: float) -> Tensor:
     return torch.clamp(torch.tanh(x * 0.5) * (cutoff / 2) + 0.5, 0.0, 1.0)
 
 
-def step(state: Tensor, weights: Cell, cutoff: float) -> Tensor:
+def step(state: Tensor, weights: Matrices, width: int, cutoff: float) -> Tensor:
     """One CGRU on a state (R, B, n, w m)."""
     shape = state.shape
     gates = gate(torch.baddbmm(weights.gates_bias, neighbours(state), weights.gates), cutoff)
-    update, reset = (g.reshape(shape) for g in gates.chunk(2, 2))
+    by_kind = gates.view(*shape[:-1], width, 2, shape[-1] // width)
+    update, reset = (by_kind[..., kind, :].reshape(shape) for kind in range(2))
     kept = neighbours(reset * state)
     candidate = torch.tanh(torch.baddbmm(weights.candidate_bias, kept, weights.candidate))
     return update * state + (1.0 - update) * candidate.reshape(shape)

@@ -11,7 +11,7 @@ from models.experiment import Settings, Tier
 from models.kernels.dropout import keep_factors
 from models.neural_gpu import arithmetic, tasks
 from models.neural_gpu.cgru import Cell, cell
-from models.neural_gpu.recurrence import recurrence
+from models.neural_gpu.recurrence import Rooms, recurrence
 from models.neural_gpu.settings import EVAL_CHUNK, NeuralGpuSettings
 from models.program import Lanes, Leaves
 from models.streams import numpy_generator
@@ -54,6 +54,7 @@ class NeuralGpu:
         self.segment = segment
         self.device = device
         self.update = update_rule(settings)
+        self._rooms = Rooms()
 
     def init(self, lanes: Lanes) -> tuple[Leaves, Leaves]:
         """Uniform unit scaling, U(-a, a) with a = 1.8 init_weight sqrt(3 / fan_in); zero biases."""
@@ -124,7 +125,7 @@ class NeuralGpu:
         lanes, batch, length = source.shape
         state = self._write(params, source)
         cells = [self._cell(params, layer) for layer in range(s.layers)]
-        state = recurrence(state, cells, s.gate_cutoff, scales)
+        state = recurrence(state, cells, s.width, s.gate_cutoff, scales, self._rooms)
         row = state[..., : s.maps].reshape(lanes, batch * length, s.maps)
         out = torch.baddbmm(params["output.b"].unsqueeze(1), row, params["output.w"])
         return out.reshape(lanes, batch, length, arithmetic.SYMBOLS)
@@ -145,17 +146,17 @@ class NeuralGpu:
         names = [f"cgru{layer}.{kind}" for kind in ("update", "reset", "candidate")]
         kernels = tuple(params[f"{n}.w"] for n in names)
         biases = tuple(params[f"{n}.b"] for n in names)
-        return cell((kernels[0], kernels[1], kernels[2]), biases, self.settings.width)
+        return cell((kernels[0], kernels[1], kernels[2]), (biases[0], biases[1], biases[2]))
 
     def _dropout(self, tapes: Tapes, index: int, shape: torch.Size) -> Tensor | None:
-        """(n, R, B, n, w m) factors, exactly 1 for lanes that drop nothing; None if none does."""
+        """(R, n, B, n, w m) factors, exactly 1 for lanes that drop nothing; None if none does."""
         if (tapes.keep == 1).all():
             return None
         batch, length = shape
         lanes, row = len(tapes.keep), self.settings.width * self.settings.maps
         scales = torch.empty(lanes, length, batch, length, row, device=self.device)
         keep_factors(tapes.keep, tapes.keys, index, scales.view(lanes, -1))
-        return scales.transpose(0, 1)
+        return scales
 
     def boundary(self, state: Leaves, stats: Tensor) -> Leaves:
         """A lane moves to the next length once its mean sequence error is below its bound."""

@@ -47,6 +47,7 @@ print(peak() - before)
 """
 LARGE = {
     "deep_mlp": {"depth": 8, "width": 400, "batch": 64},
+    "deep_mlp, small": {"depth": 40, "width": 250},
     "deep_mlp, adam": {"depth": 2, "width": 600, "batch": 512, "optimiser": "adam"},
     "neural_gpu": {"bits": 8, "start_bits": 8, "maps": 24, "batch": 16, "eval_examples": 4},
     "neural_gpu, ten times as long": {

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from models.deep_mlp.program import DeepMlp
-from models.program import Lanes, Leaves
+from models.kernels.leaves import LeafList
+from models.program import Lanes
 from tests.laws import assignments, run, same
 from tests.workers.test_pack_laws import deep_mlp, neural_gpu
 from workers import numerics
@@ -45,10 +46,10 @@ def test_divergence_that_passes_within_a_segment_is_latched(
     numerics.settle()
     sound = DeepMlp.gradients
 
-    def spike(self: DeepMlp, params: Leaves, batches: Any, step: int) -> Any:
+    def spike(self: DeepMlp, params: LeafList, batches: Any, step: int) -> Any:
         loss, stats, found = sound(self, params, batches, step)
         if step == 2:
-            found["w00"][1] *= 1e30
+            found.tensors[found.names.index("w00")][1] *= 1e30
         return loss, stats, found
 
     monkeypatch.setattr(DeepMlp, "gradients", spike)

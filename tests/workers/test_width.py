@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.deep_mlp.program import DeepMlp
-from models.program import Leaves
+from models.kernels.leaves import LeafList
 from tests.laws import assignments, run, same
 from tests.workers.test_pack_laws import deep_mlp
 from workers import numerics
@@ -121,8 +121,8 @@ def test_short_memory_in_a_pack_halves_its_groups_and_loses_no_trial(
     sound = DeepMlp.gradients
     seen: list[int] = []
 
-    def short(self: DeepMlp, params: Leaves, batches: Any, step: int) -> Any:
-        seen.append(len(params["w00"]))
+    def short(self: DeepMlp, params: LeafList, batches: Any, step: int) -> Any:
+        seen.append(params.lanes)
         if seen[-1] > 8:
             raise RuntimeError("[enforce fail at alloc_cpu.cpp] can't allocate memory, as planted")
         return sound(self, params, batches, step)
