@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -79,6 +80,7 @@ class Turn:
         self.orders: dict[str, Order] = {}
         self.ended_steps: Counter[str] = Counter()
         self.notes: list[Note] = []
+        self._pins: dict[tuple[str, str], bool] = {}
 
     def reconcile(self) -> None:
         """Hands back what runs in the store but is held by no worker: only this one claims."""
@@ -162,8 +164,11 @@ class Turn:
         )
         before = {name: peer.pack for name, peer in self.peers.items()}
         added: dict[str, list[Assignment]] = defaultdict(list)
-        for take in takes(slots(self.peers), self._queues(), self._rules.lanes):
-            added[take.worker] += self._claim(take)
+        chosen = takes(slots(self.peers), self._queues(), self._rules.lanes)
+        for _, same in groupby(chosen, lambda take: (take.sweep, take.structure, take.suspects)):
+            for take, found in self._claim(list(same)):
+                added[take.worker] += found
+                self.peers[take.worker] = self.peers[take.worker].took(take, found)
         for name in idle:
             peer = self.peers[name]
             if peer.held and peer.pack is not None:
@@ -199,22 +204,35 @@ class Turn:
                 self._note("warning", "sweep_paused", sweep=sweep, reason=reason)
         return [queue for queue in queues if queue not in lost]
 
-    def _claim(self, take: Take) -> list[Assignment]:
-        peer = self.peers[take.worker]
+    def _claim(self, group: Sequence[Take]) -> list[tuple[Take, list[Assignment]]]:
+        """What takes of one queue got; nothing for workers of another class than the sweep's."""
+        sweep, structure = group[0].sweep, group[0].structure
         with contextlib.suppress(UnknownSweepError):  # deleted since the queues were read
-            if classes.pin(self._session, take.sweep, peer.numerics[take.pack.experiment]):
-                claim = claims.claim_suspects if take.suspects else claims.claim
-                found = claim(
-                    self._session,
-                    take.sweep,
-                    take.structure,
-                    take.limit,
-                    worker=peer.node or take.worker,
-                    now=self._now,
-                )
-                self.peers[take.worker] = peer.took(take, found)
-                return found
+            mine = [take for take in group if self._pinned(take)]
+            shares = [claims.Share(self._place(take), take.limit) for take in mine]
+            if group[0].suspects:
+                found = [
+                    claims.claim_suspects(
+                        self._session, sweep, structure, limit, worker=worker, now=self._now
+                    )
+                    for worker, limit in shares
+                ]
+            else:
+                found = claims.claim_shares(self._session, sweep, structure, shares, now=self._now)
+            return list(zip(mine, found, strict=True))
         return []
+
+    def _pinned(self, take: Take) -> bool:
+        """Whether the sweep keeps to the class of this worker."""
+        peer = self.peers[take.worker]
+        name = take.sweep, peer.classes[take.pack.experiment]
+        if name not in self._pins:
+            numerics = peer.numerics[take.pack.experiment]
+            self._pins[name] = classes.pin(self._session, take.sweep, numerics)
+        return self._pins[name]
+
+    def _place(self, take: Take) -> str:
+        return self.peers[take.worker].node or take.worker
 
     def _note(self, level: str, event: str, **fields: Any) -> None:
         self.notes.append(Note(level, event, fields))

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -121,24 +122,50 @@ def _limit(row: Any) -> int:
     return int(min(row.total, ahead))
 
 
+class Share(NamedTuple):
+    """Up to `limit` trials for a worker."""
+
+    worker: str
+    limit: int
+
+
 def claim(
     session: Session, sweep: str, structure: int, limit: int, *, worker: str, now: datetime
 ) -> list[Assignment]:
-    """Takes up to `limit` trials for a worker: those to be tried again first, then the cursor's.
+    """`claim_shares` for one worker."""
+    return claim_shares(session, sweep, structure, [Share(worker, limit)], now=now)[0]
+
+
+def claim_shares(
+    session: Session, sweep: str, structure: int, shares: Sequence[Share], *, now: datetime
+) -> list[list[Assignment]]:
+    """Takes trials for several workers: those to be tried again first, then the cursor's.
 
     Suspects are left alone: `claim_suspects` takes them.
     """
     held = lock(session, sweep)
-    if held["state"] not in OPEN_SWEEPS or limit <= 0:
-        return []
+    if held["state"] not in OPEN_SWEEPS:
+        return [[] for _ in shares]
     here = {"of": sweep, "number": structure}
     cursor = session.execute(_ONE_CURSOR, here).one()
-    again: list[_Taken] = []
-    if cursor.waiting:
-        again = _retry(session, _RETRY, here, min(limit, cursor.waiting), worker, now)
-    fresh = min(limit - len(again), _limit(cursor) - cursor.position)
-    new = _advance(session, here, cursor, fresh, worker, now) if fresh > 0 else []
-    return _begin(session, held, cursor, again, new, now)
+    waiting, left = cursor.waiting, _limit(cursor) - cursor.position
+    again: list[list[_Taken]] = []
+    fresh: list[Share] = []
+    for worker, limit in shares:
+        some = min(limit, waiting)
+        found = _retry(session, _RETRY, here, some, worker, now) if some > 0 else []
+        waiting -= some
+        more = max(0, min(limit - len(found), left))
+        left -= more
+        again.append(found)
+        fresh.append(Share(worker, more))
+    new = _advance(session, here, cursor, fresh, now) if any(n for _, n in fresh) else []
+    tasks = _begin(session, held, cursor, [t for found in again for t in found], new, now)
+    retried, begun = iter(tasks), iter(tasks[len(tasks) - len(new) :])
+    return [
+        [*islice(retried, len(found)), *islice(begun, n)]
+        for found, (_, n) in zip(again, fresh, strict=True)
+    ]
 
 
 def claim_suspects(
@@ -270,10 +297,12 @@ def _cells_by_id(dialect: str) -> Any:
 
 
 def _advance(
-    session: Session, here: Mapping[str, Any], cursor: Any, fresh: int, worker: str, now: datetime
+    session: Session, here: Mapping[str, Any], cursor: Any, shares: Sequence[Share], now: datetime
 ) -> list[_Taken]:
-    """Moves the cursor and writes the rows that it passes."""
+    """Moves the cursor and writes the rows that it passes, worker after worker."""
     first, size = cursor.position, cursor.cells
+    workers = [share.worker for share in shares for _ in range(share.limit)]
+    fresh = len(workers)
     session.execute(_ADVANCE, {**here, "to": first + fresh})
     span = {"low": first % size, "high": first % size + fresh - 1}
     wrapped = span["high"] - size  # places from 0 on, where the span passes the last cell
@@ -285,9 +314,13 @@ def _advance(
     chosen = [(by_place[p.cell], p) for p in places]
     dialect = dialect_of(session)
     rows = _ROWS.parameters(
-        dialect, [(c.id, c.arm, c.setting, p.cohort, p.seed) for c, p in chosen]
+        dialect,
+        [
+            (c.id, c.arm, c.setting, p.cohort, p.seed, worker)
+            for (c, p), worker in zip(chosen, workers, strict=True)
+        ],
     )
-    claimed = {**here, "by": worker, "now": now}
+    claimed = {**here, "now": now}
     ids = {(r.cell, r.seed): r.id for r in session.execute(_write(dialect), rows | claimed)}
     return [_Taken(ids[c.id, p.seed], 1, p.seed, c) for c, p in chosen]
 
@@ -305,7 +338,14 @@ _SPAN = _cells().where(
         cells.c.place <= bindparam("wrapped"),
     ),
 )
-_ROWS = Batch(cell=BigInteger(), arm=Integer(), setting=Integer(), cohort=Integer(), seed=Integer())
+_ROWS = Batch(
+    cell=BigInteger(),
+    arm=Integer(),
+    setting=Integer(),
+    cohort=Integer(),
+    seed=Integer(),
+    worker=Text(),
+)
 
 
 @cache
@@ -316,7 +356,6 @@ def _write(dialect: str) -> Any:
         "structure": bindparam("number", type_=Integer()),
         "state": literal("running"),
         "attempt": literal(1),
-        "worker": bindparam("by", type_=Text()),
         "claimed_at": bindparam("now", type_=UtcDateTime()),
         **batch.c,
     }

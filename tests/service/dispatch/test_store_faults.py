@@ -50,21 +50,22 @@ def running(engine: Engine) -> int:
         return int(connection.scalar(query) or 0)
 
 
-def test_an_error_while_a_second_worker_claims_loses_nothing_of_the_first(engine: Engine) -> None:
+def test_an_error_after_trials_got_their_rows_loses_nothing(engine: Engine) -> None:
     """Claims of two workers are one turn: all are sent, or none is claimed."""
     faulty, workers = Faulty(engine), FakeWorkers(2)
     sweep = submit(session_factory(engine))
     dispatcher = Dispatcher(faulty, workers, RULES, "me")  # type: ignore[arg-type]
     claimed = []
 
-    def second(statement: str) -> Exception | None:
+    def after_the_rows(statement: str) -> Exception | None:
         if statement.startswith("INSERT INTO trials"):
             claimed.append(statement)
-            if len(claimed) == 2:
-                return gone()
+        if statement.startswith("UPDATE arms") and len(claimed) == 1:
+            claimed.append(statement)
+            return gone()
         return None
 
-    faulty.fail_statements = second
+    faulty.fail_statements = after_the_rows
     tick(dispatcher, 1)
     assert (running(engine), workers.orders) == (0, [])
     tick(dispatcher, 30)
@@ -119,10 +120,10 @@ def test_a_sweep_deleted_between_the_queues_and_the_claim_is_passed_over(
     kept, gone_soon = submit(writing), submit(writing)
     sound = loop.Turn._claim
 
-    def late(turn: Any, take: Any) -> Any:
-        if take.sweep == gone_soon:
+    def late(turn: Any, group: Any) -> Any:
+        if group[0].sweep == gone_soon:
             turn._session.execute(rows.delete().where(rows.c.id == gone_soon))
-        return sound(turn, take)
+        return sound(turn, group)
 
     monkeypatch.setattr(loop.Turn, "_claim", late)
     tick(Dispatcher(writing, FakeWorkers(1), RULES, "me"), 30)

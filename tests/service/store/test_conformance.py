@@ -422,3 +422,33 @@ def test_a_lease_has_one_holder_until_it_runs_out(sessions: Sessions) -> None:
         assert lease.acquire(session, "d", "two", 10, moment(20))
         lease.drop(session, "d", "one")
         assert not lease.acquire(session, "d", "one", 10, moment(21))
+
+
+@pytest.mark.parametrize("handed_back", [0, 3, 9])
+def test_shares_are_claims_one_after_another(sessions: Sessions, handed_back: int) -> None:
+    """What waits again comes first; then the cursor's trials, up to where it may go."""
+    shares = [
+        claims.Share("a", 5),
+        claims.Share("b", 0),
+        claims.Share("c", 4),
+        claims.Share("d", 90),
+    ]
+    found = []
+    for at_once in (True, False):
+        sweep = create(sessions)
+        back = claim(sessions, sweep, handed_back)
+        complete(sessions, dropped=[(t.trial, t.attempt) for t in back])
+        with sessions.begin() as session:
+            if at_once:
+                taken = claims.claim_shares(session, sweep, 0, shares, now=moment(1))
+            else:
+                taken = [
+                    claims.claim(session, sweep, 0, n, worker=w, now=moment(1)) for w, n in shares
+                ]
+            by = {r.id: r.worker for r in session.execute(select(rows.c.id, rows.c.worker))}
+        for share, tasks in zip(shares, taken, strict=True):
+            assert {by[t.trial] for t in tasks} <= {share.worker}
+        found.append([[(t.setting, t.seed, t.values, t.attempt) for t in tasks] for tasks in taken])
+        check_counters(sessions, sweep)
+    assert found[0] == found[1]
+    assert [len(tasks) for tasks in found[0]][:3] == [5, 0, 4]
