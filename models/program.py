@@ -5,7 +5,7 @@ alone, in any pack and beside any neighbours.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -32,6 +32,7 @@ class Lanes:
         starts: (R,) the step at which each lane's segment starts (a multiple of `segment`).
         segment: steps from boundary to boundary.
         device: where the tensors live.
+        state: program state at the segment's start, (R, ...) each; empty outside a segment.
     """
 
     keys: tuple[TrialKey, ...]
@@ -39,6 +40,7 @@ class Lanes:
     starts: tuple[int, ...]
     segment: int
     device: torch.device
+    state: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """R, the number of lanes."""
@@ -114,8 +116,11 @@ class Program(Protocol[B]):
         """
         ...
 
-    def boundary(self, state: Leaves, stats: Tensor) -> Leaves:
-        """Next program state from the segment's mean statistics (R, K), lane by lane."""
+    def boundary(self, params: Leaves, state: Leaves, stats: Tensor) -> Leaves:
+        """Next program state from the segment's mean statistics (R, K), lane by lane.
+
+        Parameters may be changed in place.
+        """
         ...
 
     def evaluate(self, params: Leaves, lanes: Lanes, tier: Tier) -> dict[str, Tensor]:

@@ -219,9 +219,10 @@ class Pack:
         view = self._view([lane.assignment for lane in full], [lane.step for lane in full])
         params = stack([lane.params for lane in full])
         optimiser = stack([lane.optimiser for lane in full])
-        finite, stats = self._steps(view, level, params, optimiser)
+        before = stack([lane.state for lane in full])
+        finite, stats = self._steps(replace(view, state=before), level, params, optimiser)
         with torch.no_grad():
-            state = self.program.boundary(stack([lane.state for lane in full]), stats)
+            state = self.program.boundary(params, before, stats)
         kept = len(lanes)
         detached = {name: leaf.detach() for name, leaf in params.items()}
         rows = zip(

@@ -3,7 +3,7 @@
 A lane's weights and activations fit in the second-level cache and its products are small, so going
 through all of a lane's layers beats going through all lanes' layers, whatever the number of lanes.
 Activations are held as (units, B): the batch fills whole vectors, and weights are read where they
-lie. Leaves come in order of name, biases before weights.
+lie. Leaves come as addresses: the biases of all layers, then their weights.
 """
 
 import numba

@@ -61,7 +61,14 @@ class DeepMlp:
         self.sizes = settings.sizes
         self.compiled = device.type == "cpu" and settings.small
         self._counts = np.array(self.sizes, np.int64)
-        self._scratch = np.empty(compiled.room(self.sizes, max(settings.batch, CHUNK)), np.float32)
+        # leaves lie in order of name, and b100 comes before b11
+        layers = range(settings.depth + 1)
+        wanted = [f"{kind}{layer:02d}" for kind in "bw" for layer in layers]
+        self._order = [sorted(wanted).index(name) for name in wanted]
+        self._scratch = np.empty(0, np.float32)
+        if self.compiled:
+            examples = max(settings.batch, CHUNK)
+            self._scratch = np.empty(compiled.room(self.sizes, examples), np.float32)
 
     def init(self, lanes: Lanes) -> tuple[Leaves, Leaves]:
         """Weights are one standard normal draw a coordinate, scaled by the initialiser."""
@@ -129,8 +136,8 @@ class DeepMlp:
         lanes = params.lanes
         loss, error = np.empty(lanes, np.float32), np.empty((lanes, 1), np.float32)
         compiled.gradients(
-            params.addresses,
-            found.addresses,
+            self._addresses(params),
+            self._addresses(found),
             self._counts,
             self.images.numpy(),
             self.labels.numpy(),
@@ -155,7 +162,7 @@ class DeepMlp:
         keep_factors(batches.keep, batches.keys, step, scales.view(lanes, -1))
         return scales
 
-    def boundary(self, state: Leaves, stats: Tensor) -> Leaves:
+    def boundary(self, params: Leaves, state: Leaves, stats: Tensor) -> Leaves:
         """Nothing changes at a boundary."""
         return state
 
@@ -182,11 +189,16 @@ class DeepMlp:
             losses.append(cross_entropy(logits, truth))
         return {"test_accuracy": overall_mean(right), "test_loss": overall_mean(losses)}
 
+    def _addresses(self, leaves: LeafList) -> np.ndarray:
+        """Of the biases of all layers, then of their weights."""
+        assert leaves.addresses is not None  # noqa: S101 - compiled loops are the CPU's
+        return leaves.addresses[self._order]
+
     def _test(self, params: LeafList) -> dict[str, Tensor]:
         shape = (params.lanes, len(self.test_images))
         losses, wrong_ = np.empty(shape, np.float32), np.empty(shape, np.float32)
         compiled.test(
-            params.addresses,
+            self._addresses(params),
             params.lanes,
             self._counts,
             self.test_images.numpy(),

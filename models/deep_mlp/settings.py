@@ -75,14 +75,12 @@ def metrics(_settings: DeepMlpSettings) -> tuple[Metric, ...]:
 def memory(settings: DeepMlpSettings, segment: int) -> LaneMemory:
     """Float32 throughout; as if dropout were on, which only lanes know.
 
-    Of small networks that of the CPU's program; on a GPU autograd keeps their activations too.
+    As autograd keeps activations, though the CPU's compiled loops keep fewer.
     """
     s = settings
     numbers = sum(i * o + o for i, o in pairwise(s.sizes))
     held = 4 * numbers * s.numbers_a_parameter
     units = s.depth * s.width
-    if s.small:
-        return LaneMemory(held, held + 4 * (numbers + s.batch * units) + 8 * segment * s.batch)
     step = s.batch * (PIXELS + 3 * units + 2 * max(s.sizes[1:]) + 4 * CLASSES)
     test = TEST_CHUNK * (PIXELS + 2 * s.width + 4 * CLASSES)
     drawn = 8 * segment * s.batch

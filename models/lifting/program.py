@@ -118,7 +118,7 @@ class Lifted:
         with Dropping(masks):
             return self.network.loss(params, batch, hyper)
 
-    def boundary(self, state: Leaves, stats: Tensor) -> Leaves:
+    def boundary(self, params: Leaves, state: Leaves, stats: Tensor) -> Leaves:
         """Nothing changes at a boundary."""
         return state
 

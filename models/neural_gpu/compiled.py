@@ -223,18 +223,19 @@ def forward(states, opened, candidates, reset, weights, maps, cutoff, scales, sh
         opened: (R, S', 2 w m, P) gates, S' being S - 1; likewise.
         candidates: (R, S', w m, P); likewise.
         reset: (w m, P), zero where no example has a position.
-        weights: (cells, 4) uint64 addresses.
+        weights: (sets, cells, 4) uint64 addresses; the sets take turns in time.
         scales: (R, n, B, n, w m) factors of dropout, or of no element.
         shape: B and n.
     """
     batch, length = shape
+    sets, cells = weights.shape[0], weights.shape[1]
     kept, places = opened.shape[1], states.shape[1]
     for lane in range(len(states)):
         at = 0
         for time in range(length):
             if scales.size:
                 _scale(states[lane, at % places], scales[lane, time])
-            for cell in range(len(weights)):
+            for cell in range(cells):
                 out = states[lane, (at + 1) % places]
                 _step(
                     states[lane, at % places],
@@ -242,7 +243,7 @@ def forward(states, opened, candidates, reset, weights, maps, cutoff, scales, sh
                     reset,
                     candidates[lane, at % kept],
                     out,
-                    weights[cell],
+                    weights[time % sets, cell],
                     lane,
                     maps,
                     cutoff,
@@ -295,54 +296,60 @@ def backward(back, states, opened, candidates, weights, found, maps, cutoff, sca
     Args:
         back: (R, w m, P) gradient by the last states; zero where no example has a position.
         states, opened, candidates, weights, maps, cutoff, scales, shape: as `forward` had them.
-        found: (cells, 4) uint64 addresses of the gradients by the cells' tensors, zeros.
+        found: (sets, cells, 4) uint64 addresses of the gradients by their tensors, zeros.
         room: (5 w m, P) float32 zeros: gradients by gates and candidate, reset x state, fold.
     """
     batch, length = shape
     units, row = back.shape[1], back.shape[2]
     width = units // maps
-    cells = len(weights)
+    sets, cells = weights.shape[0], weights.shape[1]
+    used = min(sets, length)
     to_gates, to_candidate = room[: 2 * units], room[2 * units : 3 * units]
     reset, folded = room[3 * units : 4 * units], room[4 * units : 5 * units]
     turned = np.empty((row, units), np.float32)
-    gates_back = np.empty((cells, 3, 3, 2 * maps, maps), np.float32)
-    candidate_back = np.empty((cells, 3, 3, maps, maps), np.float32)
-    by_gates = np.empty((cells, 3, 2 * maps, 3 * maps), np.float32)
-    by_candidate = np.empty((cells, 3, maps, 3 * maps), np.float32)
+    gates_back = np.empty((used, cells, 3, 3, 2 * maps, maps), np.float32)
+    candidate_back = np.empty((used, cells, 3, 3, maps, maps), np.float32)
+    by_gates = np.empty((used, cells, 3, 2 * maps, 3 * maps), np.float32)
+    by_candidate = np.empty((used, cells, 3, maps, 3 * maps), np.float32)
     small = np.empty((2 * maps, 3 * maps), np.float32)
     size = 9 * maps * maps
     for lane in range(len(back)):
         d = back[lane]
         by_gates[:] = _ZERO
         by_candidate[:] = _ZERO
-        for cell in range(cells):
-            _flip(after(weights[cell, 0], lane * 2 * size), maps, 2 * maps, gates_back[cell])
-            _flip(after(weights[cell, 2], lane * size), maps, maps, candidate_back[cell])
+        for i in range(used):
+            for cell in range(cells):
+                w, v = weights[i, cell, 0], weights[i, cell, 2]
+                _flip(after(w, lane * 2 * size), maps, 2 * maps, gates_back[i, cell])
+                _flip(after(v, lane * size), maps, maps, candidate_back[i, cell])
         at = length * cells
         for time in range(length - 1, -1, -1):
+            i = time % sets
             for cell in range(cells - 1, -1, -1):
                 at -= 1
                 state, gates = states[lane, at], opened[lane, at]
-                by_bias = _cube(found[cell, 3], lane, maps)
+                by_bias = _cube(found[i, cell, 3], lane, maps)
                 candidate = candidates[lane, at]
                 _step_back(
                     d, state, gates, candidate, to_gates, to_candidate, reset, by_bias, cutoff
                 )
                 transpose(_at(reset), units, row, _at(turned))
-                _correlate(to_candidate, maps, width, turned, maps, small, by_candidate[cell])
-                convolve(_at(candidate_back[cell]), maps, maps, width, to_candidate, folded)
+                _correlate(to_candidate, maps, width, turned, maps, small, by_candidate[i, cell])
+                convolve(_at(candidate_back[i, cell]), maps, maps, width, to_candidate, folded)
                 _through_reset(d, folded, gates, state, to_gates, maps, cutoff)
-                _add_sums(to_gates, 2 * maps, _cube(found[cell, 1], lane, 2 * maps))
+                _add_sums(to_gates, 2 * maps, _cube(found[i, cell, 1], lane, 2 * maps))
                 transpose(_at(state), units, row, _at(turned))
-                _correlate(to_gates, 2 * maps, width, turned, maps, small, by_gates[cell])
-                convolve(_at(gates_back[cell]), 2 * maps, maps, width, to_gates, folded)
+                _correlate(to_gates, 2 * maps, width, turned, maps, small, by_gates[i, cell])
+                convolve(_at(gates_back[i, cell]), 2 * maps, maps, width, to_gates, folded)
                 _add(d, folded)
                 _clear(d, batch, length)
             if scales.size:
                 _scale(d, scales[lane, time])
-        for cell in range(cells):
-            _gather(by_gates[cell], maps, 2 * maps, after(found[cell, 0], lane * 2 * size))
-            _gather(by_candidate[cell], maps, maps, after(found[cell, 2], lane * size))
+        for i in range(used):
+            for cell in range(cells):
+                to, into = found[i, cell, 0], found[i, cell, 2]
+                _gather(by_gates[i, cell], maps, 2 * maps, after(to, lane * 2 * size))
+                _gather(by_candidate[i, cell], maps, maps, after(into, lane * size))
 
 
 @kernel

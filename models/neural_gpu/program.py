@@ -1,6 +1,7 @@
 """The Neural GPU, lane-first: R networks of one shape, each with its own curriculum."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,34 +10,41 @@ from torch import Tensor
 
 from models.experiment import Settings, Tier
 from models.kernels.dropout import keep_factors
-from models.neural_gpu import arithmetic, tasks
+from models.neural_gpu import arithmetic, curriculum, tasks
 from models.neural_gpu.cgru import Cell, cell
 from models.neural_gpu.recurrence import Rooms, recurrence
 from models.neural_gpu.settings import EVAL_CHUNK, NeuralGpuSettings
 from models.program import Lanes, Leaves
 from models.streams import numpy_generator
+from models.updates.chain import wide
 from models.updates.rule import update_rule
 
 _EMBEDDING_RANGE = 1.7
 _UNIT_SCALING = 1.8
 _DROPOUT_LENGTH = 8
+#: pull from which on sets are set to their mean
+_STRONG = 0.1
 
 
 @dataclass(frozen=True)
 class Tapes:
-    """One segment's examples and dropout at one level.
+    """One segment's examples and dropout at one level; a step's examples have one length n.
 
     Attributes:
-        source: (segment, R, B, n) symbols.
-        target: (segment, R, B, n) symbols, padding after the answer.
-        keep: (R,) probability that an element is kept.
+        source: of each step, (R, B, n) symbols.
+        target: of each step, (R, B, n) symbols, padding after the answer.
+        keep: of each step, (R,) probability that an element is kept.
         keys: (R, 4) keys of the dropout streams.
+        counted: of each step, 1.0 where the level is judged by it, else 0.0.
+        pull: (R,) weight of the distance between sets of weights, or None where there is one set.
     """
 
-    source: Tensor
-    target: Tensor
-    keep: np.ndarray
+    source: list[Tensor]
+    target: list[Tensor]
+    keep: list[np.ndarray]
     keys: np.ndarray
+    counted: list[float]
+    pull: Tensor | None = None
 
 
 class NeuralGpu:
@@ -55,6 +63,14 @@ class NeuralGpu:
         self.device = device
         self.update = update_rule(settings)
         self._rooms = Rooms()
+        #: names of every CGRU's gates and candidate, by set and layer
+        self._names = [
+            [
+                [f"{prefix}cgru{layer}.{kind}" for kind in ("update", "reset", "candidate")]
+                for layer in range(settings.layers)
+            ]
+            for prefix in _prefixes(settings.relaxation)
+        ]
 
     def init(self, lanes: Lanes) -> tuple[Leaves, Leaves]:
         """Uniform unit scaling, U(-a, a) with a = 1.8 init_weight sqrt(3 / fan_in); zero biases."""
@@ -63,8 +79,8 @@ class NeuralGpu:
             "input.w": (m, m),
             "output.w": (m, arithmetic.SYMBOLS),
         }
-        for layer in range(s.layers):
-            shapes |= {f"cgru{layer}.{k}.w": (3, 3, m, m) for k in ("update", "reset", "candidate")}
+        for each in (name for cells in self._names for names in cells for name in names):
+            shapes[f"{each}.w"] = (3, 3, m, m)
         generators = lanes.once("init")
         scale = lanes.value("init_weight")
         params = {
@@ -77,7 +93,11 @@ class NeuralGpu:
             bias = name.removesuffix("w") + "b"
             params[bias] = torch.zeros(len(lanes), shape[-1], device=self.device)
         level = torch.full((len(lanes),), s.start_bits, dtype=torch.int64, device=self.device)
-        return params, {"level": level, "bound": lanes.value("curriculum_bound")}
+        state = {"level": level, "bound": lanes.value("curriculum_bound")}
+        if s.relaxation > 1:
+            state["pull"] = lanes.value("relaxation_pull")
+            state["growth"] = lanes.value("relaxation_growth")
+        return params, state
 
     def _uniform(self, generators: list[np.random.Generator], shape: tuple[int, ...]) -> Tensor:
         """(R, *shape) from U(-1, 1)."""
@@ -89,27 +109,40 @@ class NeuralGpu:
         return state["level"]
 
     def batches(self, lanes: Lanes, level: int) -> Tapes:
-        """Training examples of `level` digits, drawn from each lane's data stream."""
+        """Training examples drawn from each lane's data stream; lengths are the level's own."""
         s = self.settings
-        sources, targets = [], []
-        for generator in lanes.numpy_generators("data"):
-            count = self.segment * s.batch
-            source, target = tasks.examples(s.task, generator, count, level, "train")
-            sources.append(source.reshape(self.segment, s.batch, -1))
-            targets.append(target.reshape(self.segment, s.batch, -1))
-        rates = lanes.values["dropout"] * min(1.0, _DROPOUT_LENGTH / tasks.length(s.task, level))
+        digits = curriculum.schedule(s.lengths, level, s.bits, self.segment)
+        source: dict[int, Tensor] = {}
+        target: dict[int, Tensor] = {}
+        generators = lanes.numpy_generators("data")
+        for bits in np.unique(digits).tolist():
+            steps = np.flatnonzero(digits == bits).tolist()
+            drawn = [
+                tasks.examples(s.task, g, len(steps) * s.batch, bits, "train") for g in generators
+            ]
+            for found, side in ((source, 0), (target, 1)):
+                tapes = np.stack([pair[side] for pair in drawn])  # (R, steps B, n)
+                parts = torch.split(self._symbols(tapes), s.batch, 1)
+                found |= dict(zip(steps, parts, strict=True))
+        lengths = [tasks.length(s.task, bits) for bits in digits.tolist()]
         return Tapes(
-            self._symbols(np.stack(sources, 1)),
-            self._symbols(np.stack(targets, 1)),
-            1.0 - rates,
+            [source[i] for i in range(self.segment)],
+            [target[i] for i in range(self.segment)],
+            [1.0 - lanes.values["dropout"] * min(1.0, _DROPOUT_LENGTH / n) for n in lengths],
             lanes.counter_keys("dropout"),
+            [float(bits <= level) for bits in digits.tolist()],
+            lanes.state["pull"] if s.relaxation > 1 else None,
         )
 
     def _symbols(self, tape: np.ndarray) -> Tensor:
         return torch.from_numpy(tape.astype(np.int64)).to(self.device)
 
     def loss(self, params: Leaves, batches: Tapes, step: int) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy of the answer's digits (R,); digit and sequence error (R, 2)."""
+        """Mean cross-entropy of the answer's digits and the sets' distance times the pull, (R,).
+
+        Statistics (R, 4): digit error; sequence error, where the level is judged by it; whether it
+        is; and the sequence error.
+        """
         source, target = batches.source[step], batches.target[step]
         scales = self._dropout(batches, step, source.shape[1:])
         logits = self._logits(params, source, scales)
@@ -117,15 +150,34 @@ class NeuralGpu:
         log_p = torch.log_softmax(logits, -1).gather(-1, target.unsqueeze(-1)).squeeze(-1)
         digits = live.flatten(1).sum(1)
         loss = -(log_p * live).flatten(1).sum(1) / digits
-        return loss, torch.stack(errors(logits, target), 1)
+        if batches.pull is not None:
+            loss = loss + batches.pull * self._distance(params)
+        digit, sequence = errors(logits, target)
+        counted = torch.full_like(sequence, batches.counted[step])
+        return loss, torch.stack([digit, sequence * counted, counted, sequence], 1)
+
+    def _distance(self, params: Leaves) -> Tensor:
+        """(R,) sum of squared distances of all sets of weights to their mean."""
+        total: Tensor | float = 0.0
+        for leaves in self._relaxed():
+            sets = torch.stack([params[name] for name in leaves], 1)  # (R, sets, ...)
+            total = total + (sets - sets.mean(1, keepdim=True)).square().flatten(1).sum(1)
+        return torch.as_tensor(total)
+
+    def _relaxed(self) -> Iterator[list[str]]:
+        """Names of the leaves that are one parameter in several sets."""
+        for cells in zip(*self._names, strict=True):
+            for names in zip(*cells, strict=True):
+                for leaf in ("w", "b"):
+                    yield [f"{name}.{leaf}" for name in names]
 
     def _logits(self, params: Leaves, source: Tensor, scales: Tensor | None) -> Tensor:
         """(R, B, n, symbols) from symbols (R, B, n)."""
         s = self.settings
         lanes, batch, length = source.shape
         state = self._write(params, source)
-        cells = [self._cell(params, layer) for layer in range(s.layers)]
-        state = recurrence(state, cells, s.width, s.gate_cutoff, scales, self._rooms)
+        sets = [[self._cell(params, names) for names in cells] for cells in self._names]
+        state = recurrence(state, sets, s.width, s.gate_cutoff, scales, self._rooms)
         row = state[..., : s.maps].reshape(lanes, batch * length, s.maps)
         out = torch.baddbmm(params["output.b"].unsqueeze(1), row, params["output.w"])
         return out.reshape(lanes, batch, length, arithmetic.SYMBOLS)
@@ -142,26 +194,44 @@ class NeuralGpu:
         row = row.reshape(lanes, batch, length, s.maps)
         return torch.nn.functional.pad(row, (0, (s.width - 1) * s.maps))
 
-    def _cell(self, params: Leaves, layer: int) -> Cell:
-        names = [f"cgru{layer}.{kind}" for kind in ("update", "reset", "candidate")]
+    def _cell(self, params: Leaves, names: Sequence[str]) -> Cell:
         kernels = tuple(params[f"{n}.w"] for n in names)
         biases = tuple(params[f"{n}.b"] for n in names)
         return cell((kernels[0], kernels[1], kernels[2]), (biases[0], biases[1], biases[2]))
 
     def _dropout(self, tapes: Tapes, index: int, shape: torch.Size) -> Tensor | None:
         """(R, n, B, n, w m) factors, exactly 1 for lanes that drop nothing; None if none does."""
-        if (tapes.keep == 1).all():
+        keep = tapes.keep[index]
+        if (keep == 1).all():
             return None
         batch, length = shape
-        lanes, row = len(tapes.keep), self.settings.width * self.settings.maps
+        lanes, row = len(keep), self.settings.width * self.settings.maps
         scales = torch.empty(lanes, length, batch, length, row, device=self.device)
-        keep_factors(tapes.keep, tapes.keys, index, scales.view(lanes, -1))
+        keep_factors(keep, tapes.keys, index, scales.view(lanes, -1))
         return scales
 
-    def boundary(self, state: Leaves, stats: Tensor) -> Leaves:
-        """A lane moves to the next length once its mean sequence error is below its bound."""
-        ready = (stats[:, 1] < state["bound"]) & (state["level"] < self.settings.bits)
-        return state | {"level": state["level"] + ready.long()}
+    def boundary(self, params: Leaves, state: Leaves, stats: Tensor) -> Leaves:
+        """A lane whose mean sequence error is below its bound moves on.
+
+        It moves to the next length; its sets of weights are pulled together more, or, once the
+        pull is strong, each set to their mean.
+        """
+        met = stats[:, 1] / stats[:, 2] < state["bound"]
+        level = state["level"] + (met & (state["level"] < self.settings.bits)).long()
+        if self.settings.relaxation == 1:
+            return state | {"level": level}
+        strong = state["pull"] >= _STRONG
+        for leaves in self._relaxed():
+            # one after another: a sum over a stack would depend on where a lane lies in it
+            total = params[leaves[0]].clone()
+            for name in leaves[1:]:
+                total += params[name]
+            mean = total / len(leaves)
+            for name in leaves:
+                leaf = params[name]
+                leaf.copy_(torch.where(wide(met & strong, leaf), mean, leaf))
+        grown = torch.where(met & ~strong, state["pull"] * state["growth"], state["pull"])
+        return state | {"level": level, "pull": grown}
 
     def evaluate(self, params: Leaves, lanes: Lanes, tier: Tier) -> dict[str, Tensor]:
         """Errors on held-out pairs; each length has one evaluation stream for the whole trial."""
@@ -182,6 +252,10 @@ class NeuralGpu:
             digit, sequence = errors(torch.cat(logits, 1), target)
             found |= {f"digit_error@{bits}": digit, f"sequence_error@{bits}": sequence}
         return found
+
+
+def _prefixes(sets: int) -> list[str]:
+    return [""] if sets == 1 else [f"set{i:02d}." for i in range(sets)]
 
 
 def errors(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

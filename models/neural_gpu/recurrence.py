@@ -17,8 +17,15 @@ from models.neural_gpu.cgru import Cell, matrices, step
 
 @dataclass(frozen=True)
 class Room:
-    """What one pass writes into; see `compiled.forward`. Zeros where no example has a position."""
+    """What one pass writes into; see `compiled.forward`. Zeros where no example has a position.
 
+    Attributes:
+        shape: lanes, states beside the first, units, examples and their length.
+        memory: of all that follows.
+    """
+
+    shape: tuple[int, ...]
+    memory: np.ndarray
     states: np.ndarray
     opened: np.ndarray
     candidates: np.ndarray
@@ -29,31 +36,42 @@ class Rooms:
     """Rooms that are not in use, so that a step need not ask for fresh pages."""
 
     def __init__(self) -> None:
-        self._free: dict[tuple[int, ...], list[Room]] = {}
+        self._free: list[Room] = []
 
-    def take(self, lanes: int, times: int, units: int, row: int) -> Room:
+    def take(self, lanes: int, times: int, units: int, batch: int, length: int) -> Room:
         """A room for so many states beside the first; last come, first gone."""
-        shape = (lanes, times, units, row)
-        free = self._free.get(shape)
-        if free:
-            return free.pop()
-        self._free = {k: v for k, v in self._free.items() if k[0] == lanes}
+        shape = (lanes, times, units, batch, length)
+        if self._free and self._free[-1].shape == shape:
+            return self._free.pop()
+        row = compiled.positions(batch, length)
+        numbers = [n * units * row for n in (lanes * (times + 1), 2 * lanes * times, lanes * times)]
+        memory = np.empty(0, np.float32)
+        if self._free:
+            memory = self._free.pop().memory
+        need = sum(numbers) + units * row
+        if memory.size < need:
+            del memory  # it makes room for the larger one
+            memory = np.empty(need, np.float32)
+        states, opened, candidates, reset = np.split(memory[:need], np.cumsum(numbers))
+        states.fill(0.0)
+        reset.fill(0.0)
         return Room(
-            np.zeros((lanes, times + 1, units, row), np.float32),
-            np.empty((lanes, times, 2 * units, row), np.float32),
-            np.empty((lanes, times, units, row), np.float32),
-            np.zeros((units, row), np.float32),
+            shape,
+            memory,
+            states.reshape(lanes, times + 1, units, row),
+            opened.reshape(lanes, times, 2 * units, row),
+            candidates.reshape(lanes, times, units, row),
+            reset.reshape(units, row),
         )
 
     def give_back(self, room: Room) -> None:
         """Lets the next pass have it."""
-        lanes, times, units, row = room.candidates.shape
-        self._free.setdefault((lanes, times, units, row), []).append(room)
+        self._free.append(room)
 
 
 def recurrence(
     state: Tensor,
-    cells: list[Cell],
+    sets: list[list[Cell]],
     width: int,
     cutoff: float,
     scales: Tensor | None,
@@ -63,23 +81,23 @@ def recurrence(
 
     Args:
         state: (R, B, n, w m) float32.
-        cells: the CGRUs of one time.
+        sets: the CGRUs of one time; several sets take turns.
         width: w.
         cutoff: of the gates.
         scales: (R, n, B, n, w m) factors, or None.
         rooms: of the program.
     """
     if state.device.type == "cpu":
-        flat = [tensor for each in cells for tensor in each]
+        flat = [tensor for cells in sets for each in cells for tensor in each]
         found: Tensor = Recurrence.apply(  # type: ignore[no-untyped-call]
-            state.contiguous(), cutoff, scales, rooms or Rooms(), *flat
+            state.contiguous(), cutoff, scales, len(sets), rooms or Rooms(), *flat
         )
         return found
-    weights = [matrices(each, width) for each in cells]
+    weights = [[matrices(each, width) for each in cells] for cells in sets]
     for time in range(state.shape[2]):
         if scales is not None:
             state = state * scales[:, time]
-        for each in weights:
+        for each in weights[time % len(weights)]:
             state = step(state, each, width, cutoff)
     return state
 
@@ -89,24 +107,29 @@ class Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, state: Tensor, cutoff: float, scales: Tensor | None, rooms: Rooms, *flat: Tensor
+        ctx: Any,
+        state: Tensor,
+        cutoff: float,
+        scales: Tensor | None,
+        sets: int,
+        rooms: Rooms,
+        *flat: Tensor,
     ) -> Tensor:
         """The state after as many times as the tape is long."""
         lanes, batch, length, units = state.shape
+        weights = _addresses(flat, sets)
+        steps = length * weights.shape[1]
         keep = any(ctx.needs_input_grad)
-        times = length * len(flat) // len(Cell._fields) if keep else 1
-        row = compiled.positions(batch, length)
-        room = rooms.take(lanes, times, units, row)
+        room = rooms.take(lanes, steps if keep else 1, units, batch, length)
         compiled.lay_out(state.numpy(), room.states[:, 0])
         factors = np.empty((lanes, 0, 0, 0, 0), np.float32) if scales is None else scales.numpy()
-        maps = flat[3].shape[-1]
-        rest = (_addresses(flat), maps, np.float32(cutoff), factors, (batch, length))
+        rest = (weights, flat[3].shape[-1], np.float32(cutoff), factors, (batch, length))
         compiled.forward(room.states, room.opened, room.candidates, room.reset, *rest)
         out = torch.empty_like(state)
-        steps = length * len(flat) // len(Cell._fields)
         compiled.take_up(room.states[:, steps % room.states.shape[1]], out.numpy())
-        ctx.rest, ctx.room, ctx.rooms, ctx.flat = rest, room, rooms, flat
-        if not keep:
+        if keep:
+            ctx.rest, ctx.room, ctx.rooms, ctx.flat = rest, room, rooms, flat
+        else:
             rooms.give_back(room)
         return out
 
@@ -127,7 +150,7 @@ class Recurrence(torch.autograd.Function):
             room.opened,
             room.candidates,
             weights,
-            _addresses(found),
+            _addresses(found, len(weights)),
             maps,
             cutoff,
             factors,
@@ -137,10 +160,10 @@ class Recurrence(torch.autograd.Function):
         by_state = torch.empty_like(back)
         compiled.take_up(laid, by_state.numpy())
         ctx.rooms.give_back(room)
-        return (by_state, None, None, None, *found)
+        return (by_state, None, None, None, None, *found)
 
 
-def _addresses(flat: Any) -> np.ndarray:
-    """(cells, 4) uint64 of contiguous tensors that someone else holds."""
-    found = [t.data_ptr() for t in flat]
-    return np.array(found, np.uint64).reshape(-1, len(Cell._fields))
+def _addresses(flat: Any, sets: int) -> np.ndarray:
+    """(sets, cells, 4) uint64 of contiguous tensors that someone else holds."""
+    found = np.array([t.data_ptr() for t in flat], np.uint64)
+    return found.reshape(sets, -1, len(Cell._fields))

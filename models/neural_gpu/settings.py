@@ -2,7 +2,8 @@
 
 Kaiser & Sutskever 2015, arXiv 1511.08228; trained with gradient noise in Neelakantan et al. 2015,
 arXiv 1511.06807, section 4.5. What the papers leave open and is chosen here: all examples of a step
-have the level's length; answers keep their leading zeros; one set of parameters (no relaxation).
+have one length; answers keep their leading zeros; unless asked for, one set of parameters (no
+relaxation) and only examples of the level's length.
 """
 
 from typing import Self
@@ -12,6 +13,7 @@ from pydantic import Field, model_validator
 from models.experiment import Experiment, LaneMemory, Metric, Tier, per_lane, shared
 from models.neural_gpu import tasks
 from models.neural_gpu.arithmetic import SYMBOLS
+from models.neural_gpu.curriculum import Lengths
 from models.neural_gpu.tasks import Task
 from models.updates.settings import Clip, Optimiser, UpdateSettings
 
@@ -47,11 +49,29 @@ class NeuralGpuSettings(UpdateSettings):
     curriculum_bound: float = per_lane(
         0.15, ge=0, le=1, doc="a lane moves on once its training sequence error is below this"
     )
+    lengths: Lengths = shared(
+        "level",
+        doc="digits of a step's examples: the level's; or mixed, most up to the level and some "
+        "beyond, as in the Neural GPU's trainer",
+    )
+    relaxation: int = shared(
+        1, ge=1, le=12, doc="sets of CGRU weights, taken in turn by the steps of the recurrence"
+    )
+    relaxation_pull: float = per_lane(
+        0.0005, ge=0, le=1, doc="weight of the sets' squared distance to their mean, at first"
+    )
+    relaxation_growth: float = per_lane(
+        1.2,
+        ge=1,
+        le=10,
+        doc="factor of the pull at each boundary where the curriculum's bound is met; from a pull "
+        "of 0.1 on the sets are set to their mean instead",
+    )
     beyond: tuple[int, ...] | None = Field(
         None,
         strict=False,
         max_length=8,
-        description="longer operands to evaluate, in digits; twice bits unless given",
+        description="longer operands to evaluate, in digits; twice and ten times bits unless given",
         json_schema_extra={"placement": "shared"},
     )
     maps: int = shared(24, ge=1, le=512, doc="maps of the mental image")
@@ -76,6 +96,12 @@ class NeuralGpuSettings(UpdateSettings):
                 f"start_bits {self.start_bits} is beyond bits {self.bits}: the curriculum could "
                 "not end; lower start_bits or raise bits"
             )
+        steps = tasks.length(self.task, self.bits)
+        if self.relaxation > steps:
+            raise ValueError(
+                f"relaxation {self.relaxation} is more sets than a tape of {self.bits} digits has "
+                f"steps, {steps}: some would never be used; lower relaxation or raise bits"
+            )
         if self.beyond is not None:
             for length in self.beyond:
                 if not self.bits < length <= LONGEST:
@@ -87,17 +113,28 @@ class NeuralGpuSettings(UpdateSettings):
                 raise ValueError(f"beyond {list(self.beyond)} names a length twice; drop one")
         return self
 
+    def conflicts(self, steps: int) -> list[tuple[str, str]]:
+        """Also what only relaxation reads."""
+        found = super().conflicts(steps)
+        for name in ("relaxation_pull", "relaxation_growth"):
+            value = getattr(self, name)
+            if self.relaxation == 1 and value != type(self).model_fields[name].default:
+                rule = f"{name} {value} is read only with relaxation above 1, and relaxation is 1"
+                found.append((rule, f"set relaxation, or leave {name} out"))
+        return found
+
     @property
     def lengths_beyond(self) -> tuple[int, ...]:
         """Operand digits of the expensive evaluations."""
-        return (2 * self.bits,) if self.beyond is None else self.beyond
+        return (2 * self.bits, 10 * self.bits) if self.beyond is None else self.beyond
 
     @property
     def parameters(self) -> int:
         """Numbers of one network."""
         m = self.maps
         gates = 3 * (9 * m * m + m)
-        return SYMBOLS * m + m * m + m + m * SYMBOLS + SYMBOLS + self.layers * gates
+        cgrus = self.relaxation * self.layers * gates
+        return SYMBOLS * m + m * m + m + m * SYMBOLS + SYMBOLS + cgrus
 
 
 def metrics(settings: NeuralGpuSettings) -> tuple[Metric, ...]:
@@ -122,14 +159,14 @@ def memory(settings: NeuralGpuSettings, segment: int) -> LaneMemory:
     numbers = s.parameters
     held = 4 * numbers * s.numbers_a_parameter
     row = s.width * s.maps
-    banded = s.layers * 9 * row * row  # three matrices of 3 rows by a row
     length = tasks.length(s.task, s.bits)
-    image = s.batch * length * row
+    image = (s.batch * (length + 1) + 1) * row
     # a state, two gates and a candidate a CGRU and time; dropout; buffers of the way back
-    step = 2 * numbers + 3 * banded + image * (length * (4 * s.layers + 1) + 13)
+    copies = 2 if s.relaxation == 1 else 6
+    step = copies * numbers + image * (length * (4 * s.layers + 1) + 13)
     tapes = 16 * segment * s.batch * length
     longest = tasks.length(s.task, max((s.bits, *s.lengths_beyond)))
-    test = 14 * EVAL_CHUNK * longest * row + banded  # images that live at once
+    test = 10 * (EVAL_CHUNK * (longest + 1) + 1) * row  # images that live at once
     examples = s.eval_examples * longest * (16 + 8 * SYMBOLS)
     return LaneMemory(held, held + max(4 * step + tapes, 4 * test + examples))
 

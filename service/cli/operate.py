@@ -120,9 +120,10 @@ def demo(
     """Run a real sweep on this machine, from nothing to its report."""
     from service.cli.demo import DemoError, run
     from service.client import ServiceError, ServiceUnreachableError
+    from service.local import StartError
 
     try:
-        with spoken(DemoError, ServiceError, ServiceUnreachableError):
+        with spoken(DemoError, StartError, ServiceError, ServiceUnreachableError):
             run(keep=keep, seeds=seeds)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None

@@ -37,12 +37,16 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = url.rstrip("/")
-        parsed = httpx.URL(self.url)
+        wrong = (
+            f"{url!r} is no service URL; it begins with http:// or https:// and names a host; "
+            f"use one such as {DEFAULT_URL}"
+        )
+        try:
+            parsed = httpx.URL(self.url)
+        except httpx.InvalidURL as error:
+            raise ValueError(f"{wrong} ({error})") from error
         if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise ValueError(
-                f"{url!r} is no service URL; it begins with http:// or https:// and names a host; "
-                f"use one such as {DEFAULT_URL}"
-            )
+            raise ValueError(wrong)
         self._http = httpx.Client(
             base_url=self.url,
             timeout=timeout_s,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from service.local import StartError
 from service.store.archive import ArchiveError
 from service.study.run import OutOfTimeError, Study
 
@@ -36,7 +37,7 @@ def main(
         until = time.monotonic() + 60 * minutes
         for study in studies:
             study.run(until)
-    except (ArchiveError, OutOfTimeError) as error:
+    except (ArchiveError, OutOfTimeError, StartError) as error:
         _say(str(error))
         raise typer.Exit(1) from error
 

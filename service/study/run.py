@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models.catalog import experiments
-from service.cli import demo
+from service import local
 from service.client import Client
 from service.plan import Plan
 from service.presets import Preset, preset
@@ -109,15 +109,15 @@ class Study:
             state.mkdir(mode=0o700)
             url = f"sqlite:///{state / 'seedbed.db'}"
             sweep = self._prepared(url, plan, kept)
-            api, process = demo.start(Path(here))
+            api, process = local.start(Path(here))
             try:
                 with Client(api) as client:
-                    demo.await_ready(client, process, Path(here) / "serve.log")
+                    local.await_ready(client, process, Path(here) / local.LOG)
                     self._follow(client, url, sweep, kept.seconds if kept else 0.0, until)
                     report = client.report(sweep, "json")
                     text = client.report(sweep, "markdown")
             finally:
-                demo.stop(process)
+                local.stop(process)
         done = self.kept()
         assert done is not None  # noqa: S101 - a finished sweep has settled cohorts
         page.write(self.place, self.preset, report, text, done)

@@ -19,21 +19,21 @@ def seedbed(trials: list[int], steps: int) -> dict[str, Any]:
 
     Start-up is the service, its workers, and a first sweep of one trial a core.
     """
-    from service.cli import demo
+    from service import local
     from service.client import Client
 
     os.environ.pop("SEEDBED_URL", None)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="seedbed-bench-") as folder:
-        url, process = demo.start(Path(folder))
+        url, process = local.start(Path(folder))
         try:
             with Client(url) as client:
-                demo.await_ready(client, process, Path(folder) / "serve.log")
+                local.await_ready(client, process, Path(folder) / local.LOG)
                 _swept(client, os.cpu_count() or 1, steps)
                 start_s = time.perf_counter() - began
                 seconds = [_swept(client, count, steps) for count in trials]
         finally:
-            demo.stop(process)
+            local.stop(process)
     return _rates(trials, seconds, start_s)
 
 

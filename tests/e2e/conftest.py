@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from service.cli.demo import free_port
 from service.client import Client, ServiceUnreachableError
+from service.local import free_port
 
 READY_S = 120.0
 

@@ -31,6 +31,7 @@ class Family:
 FAMILIES = [
     Family("deep_mlp", {"depth": 3, "width": 8, "batch": 4}, 0),
     Family("neural_gpu", {"bits": 6, "maps": 4, "batch": 4, "eval_examples": 16}, 5),
+    Family("neural_gpu", {"bits": 6, "maps": 4, "batch": 4, "lengths": "mixed"}, 3),
 ]
 
 
@@ -56,9 +57,10 @@ def two_lanes(
 
 
 def drawn(batches: object) -> list[Tensor]:
-    """The examples among everything that a segment draws: integer tensors (segment, R, ...)."""
-    tensors = [getattr(batches, f.name) for f in fields(batches)]  # type: ignore[arg-type]
-    return [t for t in tensors if isinstance(t, Tensor) and not t.is_floating_point()]
+    """The examples among everything that a segment draws: integer tensors (steps, R, ...)."""
+    found = [getattr(batches, f.name) for f in fields(batches)]  # type: ignore[arg-type]
+    found += [t[None] for f in found if isinstance(f, list) for t in f if isinstance(t, Tensor)]
+    return [t for t in found if isinstance(t, Tensor) and not t.is_floating_point()]
 
 
 def halves(leaves: Leaves) -> list[tuple[Tensor, Tensor]]:
@@ -66,7 +68,9 @@ def halves(leaves: Leaves) -> list[tuple[Tensor, Tensor]]:
     return [(t[0], t[1]) for t in leaves.values() if t[0].unique().numel() > 1]
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)
+@pytest.mark.parametrize(
+    "family", FAMILIES, ids=lambda f: " ".join((f.name, f.shared.get("lengths", ""))).strip()
+)
 def test_the_arms_of_a_pair_start_equal_see_equal_batches_and_face_equal_tests(
     family: Family,
 ) -> None:
@@ -89,7 +93,9 @@ def test_the_arms_of_a_pair_start_equal_see_equal_batches_and_face_equal_tests(
     [TrialKey(5, 60, 7), TrialKey(5, 6, 70), TrialKey(50, 6, 7)],
     ids=["setting", "seed", "root"],
 )
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)
+@pytest.mark.parametrize(
+    "family", FAMILIES, ids=lambda f: " ".join((f.name, f.shared.get("lengths", ""))).strip()
+)
 def test_another_setting_seed_or_root_shares_no_weight_and_no_batch(
     family: Family, other: TrialKey
 ) -> None:
@@ -104,7 +110,9 @@ def test_another_setting_seed_or_root_shares_no_weight_and_no_batch(
         assert not torch.equal(examples[:, 0], examples[:, 1])
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)
+@pytest.mark.parametrize(
+    "family", FAMILIES, ids=lambda f: " ".join((f.name, f.shared.get("lengths", ""))).strip()
+)
 def test_a_step_or_level_further_on_draws_other_batches(family: Family) -> None:
     made, defaults = built(family)
     key = TrialKey(5, 6, 7)

@@ -1,6 +1,8 @@
 """One lane of each program equals a plain torch.nn network written here: loss and gradients."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from models.deep_mlp.digits import digits5k
 from models.deep_mlp.program import DeepMlp
 from models.deep_mlp.settings import DeepMlpSettings
 from models.initialisers import he_std, sussillo_abbott_std
+from models.kernels.leaves import LeafList
 from models.neural_gpu.program import NeuralGpu
 from models.neural_gpu.settings import NeuralGpuSettings
 from models.program import Leaves
@@ -21,7 +24,16 @@ MLP = {
     "init_std": 0.2, "dropout": 0.0, "noise_eta": 0.0, "noise_gamma": 0.55,
     "learning_rate": 0.1, "momentum": 0.0, "adam_eps": 1e-8, "clip_norm": 1.0,
 }  # fmt: skip
-GPU = {"init_weight": 1.0, "curriculum_bound": 0.15, "dropout": 0.0}
+GPU = {
+    "init_weight": 1.0, "curriculum_bound": 0.15, "dropout": 0.0,
+    "relaxation_pull": 0.03, "relaxation_growth": 1.2,
+}  # fmt: skip
+
+
+def close(found: Tensor, expected: Tensor | None) -> None:
+    """To 1e-5 of the largest."""
+    assert expected is not None
+    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 def leaves(params: Leaves) -> Leaves:
@@ -35,8 +47,11 @@ def test_deep_mlp_equals_a_stack_of_linear_layers(depth: int, width: int) -> Non
     view = lanes(2, MLP, segment=3)
     params = leaves(program.init(view)[0])
     batches = program.batches(view, 0)
-    loss, stats = program.loss(params, batches, 1)
-    grads = dict(zip(params, torch.autograd.grad(loss.sum(), list(params.values())), strict=True))
+    assert program.compiled
+    with torch.no_grad():
+        loss, stats, found = program.gradients(LeafList(params), batches, 1)
+        metrics = program.evaluate(params, view, "cheap")
+    grads = dict(zip(found.names, found.tensors, strict=True))
     digits = digits5k()
     for lane in range(2):
         layers: list[nn.Module] = []
@@ -56,14 +71,26 @@ def test_deep_mlp_equals_a_stack_of_linear_layers(depth: int, width: int) -> Non
         wrong = (logits.argmax(1) != labels).float().mean()
         torch.testing.assert_close(stats[lane, 0], wrong)
         for layer, linear in enumerate(m for m in network if isinstance(m, nn.Linear)):
-            assert linear.weight.grad is not None
-            assert linear.bias.grad is not None
-            torch.testing.assert_close(
-                grads[f"w{layer:02d}"][lane], linear.weight.grad.T, rtol=1e-4, atol=1e-5
-            )
-            torch.testing.assert_close(
-                grads[f"b{layer:02d}"][lane, 0], linear.bias.grad, rtol=1e-4, atol=1e-5
-            )
+            close(grads[f"w{layer:02d}"][lane].T, linear.weight.grad)
+            close(grads[f"b{layer:02d}"][lane, 0], linear.bias.grad)
+        with torch.no_grad():
+            logits = network(torch.from_numpy(digits.test_images))
+        labels = torch.from_numpy(digits.test_labels)
+        right = (logits.argmax(1) == labels).double().mean()
+        assert metrics["test_accuracy"][lane] == pytest.approx(right.item(), abs=1.5e-3)
+        test_loss = functional.cross_entropy(logits, labels).item()
+        assert metrics["test_loss"][lane].item() == pytest.approx(test_loss, rel=1e-5)
+
+
+def cgrus(settings: NeuralGpuSettings) -> list[str]:
+    """Names of all convolutions: of every set, layer and kind."""
+    sets = [f"set{i:02d}." for i in range(settings.relaxation)] if settings.relaxation > 1 else [""]
+    return [
+        f"{each}cgru{layer}.{kind}"
+        for each in sets
+        for layer in range(settings.layers)
+        for kind in ("update", "reset", "candidate")
+    ]
 
 
 class ReferenceGpu(nn.Module):
@@ -80,13 +107,12 @@ class ReferenceGpu(nn.Module):
             for name, linear in (("input", self.input), ("output", self.output)):
                 linear.weight.copy_(params[f"{name}.w"][lane].T)
                 linear.bias.copy_(params[f"{name}.b"][lane])
-            for layer in range(settings.layers):
-                for kind in ("update", "reset", "candidate"):
-                    convolution = nn.Conv2d(m, m, 3, padding=1)
-                    kernel = params[f"cgru{layer}.{kind}.w"][lane]  # (3, 3, in, out)
-                    convolution.weight.copy_(kernel.permute(3, 2, 0, 1))
-                    convolution.bias.copy_(params[f"cgru{layer}.{kind}.b"][lane])
-                    self.convolutions[f"{layer}_{kind}"] = convolution
+            for name in cgrus(settings):
+                convolution = nn.Conv2d(m, m, 3, padding=1)
+                kernel = params[f"{name}.w"][lane]  # (3, 3, in, out)
+                convolution.weight.copy_(kernel.permute(3, 2, 0, 1))
+                convolution.bias.copy_(params[f"{name}.b"][lane])
+                self.convolutions[name.replace(".", "_")] = convolution
 
     def gate(self, x: Tensor) -> Tensor:
         """The saturating gate of the paper's code, for a cutoff c."""
@@ -99,54 +125,79 @@ class ReferenceGpu(nn.Module):
         row = self.input(torch.tanh(self.embedding)[source])  # (B, n, m)
         state = torch.zeros(batch, self.s.maps, n, self.s.width)
         state[:, :, :, 0] = row.transpose(1, 2)
-        for _ in range(n):
+        for time in range(n):
+            prefix = f"set{time % self.s.relaxation:02d}_" if self.s.relaxation > 1 else ""
             for layer in range(self.s.layers):
-                u = self.gate(self.convolutions[f"{layer}_update"](state) + 1)
-                r = self.gate(self.convolutions[f"{layer}_reset"](state) + 1)
-                c = torch.tanh(self.convolutions[f"{layer}_candidate"](r * state))
+                here = f"{prefix}cgru{layer}"
+                u = self.gate(self.convolutions[f"{here}_update"](state) + 1)
+                r = self.gate(self.convolutions[f"{here}_reset"](state) + 1)
+                c = torch.tanh(self.convolutions[f"{here}_candidate"](r * state))
                 state = u * state + (1 - u) * c
         out: Tensor = self.output(state[:, :, :, 0].transpose(1, 2))
         return out
 
+    def distance(self) -> Tensor:
+        """Squared distance of the sets' parameters to their mean."""
+        total = torch.zeros(())
+        for layer in range(self.s.layers):
+            for kind in ("update", "reset", "candidate"):
+                sets = [
+                    module
+                    for name, module in self.convolutions.items()
+                    if name.endswith(f"cgru{layer}_{kind}")
+                ]
+                for each in ([c.weight for c in sets], [c.bias for c in sets]):
+                    mean = sum(each) / len(each)
+                    total = total + sum(((p - mean) ** 2).sum() for p in each)
+        return total
 
-@pytest.mark.parametrize("maps", [8, 12, 24])
-def test_neural_gpu_equals_convolutions(maps: int) -> None:
-    settings = NeuralGpuSettings(bits=3, maps=maps, batch=4)
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"maps": 8},
+        {"maps": 12},
+        {"maps": 24},
+        {"maps": 6, "lengths": "mixed"},
+        {"maps": 5, "relaxation": 6},
+        {"maps": 4, "width": 3, "layers": 1, "relaxation": 2, "task": "reverse"},
+    ],
+    ids=str,
+)
+def test_neural_gpu_equals_convolutions(more: dict[str, Any]) -> None:
+    settings = NeuralGpuSettings(**{"bits": 3, "batch": 4} | more)
     program = NeuralGpu(settings, 2, CPU)
     view = lanes(2, GPU, segment=2)
-    params = leaves(program.init(view)[0])
-    tapes = program.batches(view, 3)
+    drawn, state = program.init(view)
+    params = leaves(drawn)
+    tapes = program.batches(replace(view, state=state), 3)
     loss, stats = program.loss(params, tapes, 1)
     grads = dict(zip(params, torch.autograd.grad(loss.sum(), list(params.values())), strict=True))
     for lane in range(2):
         network = ReferenceGpu(settings, params, lane)
-        source, target = tapes.source[1, lane], tapes.target[1, lane]
+        source, target = tapes.source[1][lane], tapes.target[1][lane]
         logits = network(source)
         live = target > 0
         expected = functional.cross_entropy(logits[live], target[live])
+        if settings.relaxation > 1:
+            expected = expected + GPU["relaxation_pull"] * network.distance()
         expected.backward()  # type: ignore[no-untyped-call]
         torch.testing.assert_close(loss[lane], expected, rtol=1e-5, atol=1e-6)
         wrong = (logits.argmax(-1) != target) & live
         torch.testing.assert_close(stats[lane, 0], wrong.sum().double() / live.sum())
         torch.testing.assert_close(stats[lane, 1], wrong.any(1).double().mean())
-        for layer in range(2):
-            for kind in ("update", "reset", "candidate"):
-                theirs = network.convolutions[f"{layer}_{kind}"]
-                ours = grads[f"cgru{layer}.{kind}.w"][lane].permute(3, 2, 0, 1)
-                torch.testing.assert_close(ours, theirs.weight.grad, rtol=1e-4, atol=1e-5)
-                bias = grads[f"cgru{layer}.{kind}.b"][lane]
-                torch.testing.assert_close(bias, theirs.bias.grad, rtol=1e-4, atol=1e-5)
-        for name, linear in (("input", network.input), ("output", network.output)):
-            assert linear.weight.grad is not None
-            assert linear.bias.grad is not None
-            ours = grads[f"{name}.w"][lane].T
-            torch.testing.assert_close(ours, linear.weight.grad, rtol=1e-4, atol=1e-5)
+        for name in cgrus(settings):
+            theirs = network.convolutions[name.replace(".", "_")]
+            ours = grads[f"{name}.w"][lane].permute(3, 2, 0, 1)
+            close(ours, theirs.weight.grad)
             bias = grads[f"{name}.b"][lane]
-            torch.testing.assert_close(bias, linear.bias.grad, rtol=1e-4, atol=1e-5)
-        assert network.embedding.grad is not None
-        torch.testing.assert_close(
-            grads["embedding"][lane], network.embedding.grad, rtol=1e-4, atol=1e-5
-        )
+            close(bias, theirs.bias.grad)
+        for name, linear in (("input", network.input), ("output", network.output)):
+            ours = grads[f"{name}.w"][lane].T
+            close(ours, linear.weight.grad)
+            bias = grads[f"{name}.b"][lane]
+            close(bias, linear.bias.grad)
+        close(grads["embedding"][lane], network.embedding.grad)
 
 
 @pytest.mark.parametrize("init", ["simple", "he", "sussillo_abbott", "zero"])

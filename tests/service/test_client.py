@@ -132,3 +132,11 @@ def test_ready_is_a_yes_or_a_no(status: int, *, ready: bool) -> None:
 def test_a_url_without_a_scheme_is_refused() -> None:
     with pytest.raises(ValueError, match="begins with http"):
         Client("127.0.0.1:8321")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "localhost:8321", "ftp://here", "http://", "", "http://a:b"]
+)
+def test_what_is_no_url_is_refused_with_an_example(url: str) -> None:
+    with pytest.raises(ValueError, match=r"use one such as http://127\.0\.0\.1:8321"):
+        Client(url)

@@ -23,6 +23,7 @@ SIZES = {
     "paper/table6": (2, 729, 10, 14_580),
     "small/table1": (13, 2, 20, 520),
     "small/table6": (2, 4, 10, 80),
+    "small/five-layers": (2, 2, 100, 400),
 }
 
 
@@ -75,6 +76,8 @@ def test_table_6_is_a_grid_of_six_axes_of_three() -> None:
     ]
     shared = plan.structures[0].pack.shared
     assert (shared["task"], shared["bits"], shared["maps"]) == ("binary_multiplication", 20, 24)
+    assert (shared["relaxation"], shared["lengths"]) == (6, "mixed")
+    assert "relaxation_pull" in axes
 
 
 def planned(name: str, **changes: Any) -> Plan:
@@ -156,7 +159,7 @@ def test_neural_gpu_small_trains() -> None:
     assert len({o.fingerprint for o in outcomes.values()}) == 10
     for outcome in outcomes.values():
         assert set(outcome.metrics) == {
-            f"{kind}_error@{bits}" for kind in ("digit", "sequence") for bits in (6, 12)
+            f"{kind}_error@{bits}" for kind in ("digit", "sequence") for bits in (6, 12, 60)
         }
         assert all(m.final is not None and 0 <= m.final <= 1 for m in outcome.metrics.values())
     short = planned("neural-gpu-small", seeds=2, cohort=2, budget={"steps": 50})

@@ -71,7 +71,7 @@ def test_every_call_runs_exactly_a_tile(monkeypatch: Patch) -> None:
     watch("init", len)
     watch("batches", lambda lanes, level: len(lanes))
     watch("loss", lambda params, *_: len(next(iter(params.values()))))
-    watch("boundary", lambda state, stats: len(stats))
+    watch("boundary", lambda params, state, stats: len(stats))
     watch("evaluate", lambda params, lanes, tier: len(lanes))
     spec = CASES[2].spec
     for width in (1, 3, 11):

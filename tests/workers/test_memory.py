@@ -50,6 +50,10 @@ LARGE = {
     "deep_mlp, small": {"depth": 40, "width": 250},
     "deep_mlp, adam": {"depth": 2, "width": 600, "batch": 512, "optimiser": "adam"},
     "neural_gpu": {"bits": 8, "start_bits": 8, "maps": 24, "batch": 16, "eval_examples": 4},
+    "neural_gpu, relaxation": {
+        "bits": 3, "start_bits": 3, "maps": 64, "width": 1, "batch": 2, "relaxation": 6,
+        "eval_examples": 4, "beyond": [4],
+    },
     "neural_gpu, ten times as long": {
         "bits": 4, "start_bits": 4, "maps": 8, "batch": 4, "beyond": [40], "eval_examples": 32
     },

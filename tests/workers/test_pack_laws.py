@@ -45,6 +45,8 @@ GPU_VALUES = UPDATE | {
     "init_weight": 1.0,
     "dropout": 0.1,
     "curriculum_bound": 1.0,
+    "relaxation_pull": 0.1,
+    "relaxation_growth": 1.5,
 }
 WILD_GPU = ({"init_weight": 1e30}, {"learning_rate": 1e30})
 
@@ -82,6 +84,9 @@ CASES = [
     neural_gpu("error-scaled noise", noise="error_scaled", optimiser="adamax"),
     neural_gpu("12 maps", maps=12, batch=3),
     neural_gpu("24 maps", maps=24, batch=2),
+    neural_gpu("mixed lengths", lengths="mixed", bits=4, start_bits=2, beyond=(5,)),
+    # with this pull a lane whose bound is met has its sets averaged at once
+    neural_gpu("relaxation", relaxation=5, maps=6),
     # with this bound lanes change level, so that a pack's lanes part and meet again
     neural_gpu("curriculum", task="binary_multiplication", bits=3, start_bits=1, beyond=(4,)),
 ]
