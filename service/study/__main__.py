@@ -11,7 +11,13 @@ from service.local import StartError
 from service.store.archive import ArchiveError
 from service.study.run import OutOfTimeError, Study
 
-STUDIES = ("small/table1", "small/table6", "neural-gpu-small", "paper/table1")
+STUDIES = (
+    "small/table1",
+    "small/five-layers",
+    "small/table6",
+    "paper/table1",
+    "neural-gpu-small",
+)
 #: more than this is not begun without being asked for
 MOST_CORE_HOURS = 12.0
 
