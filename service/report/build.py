@@ -132,6 +132,7 @@ def _criterion(
                 now.arms[arm.index].successes[rule.index],
                 now.arms[arm.index].settled_trials,
                 interval=complete,
+                anytime=True,
             )
             for arm in plan.arms
         ],

@@ -5,9 +5,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from service.evidence.pairs import Pairs, bounds
+from service.evidence.pairs import Pairs, Sided, bounds
+from service.evidence.sequential import Unseen, anytime
 from service.plan import Arm, Criterion, Plan
-from service.store.evidence import pair_table
+from service.store.evidence import PairTable, pair_table
 
 
 def contrast(
@@ -28,7 +29,7 @@ def contrast(
     table = pair_table(session, sweep, rule.index, arm.index, against.index)
     pairs = Pairs(table.both, table.only_a, table.only_b, table.neither)
     primary = plan.contrast is not None and rule.primary and arm.name == plan.contrast.arm
-    sided = plan.contrast.sided if plan.contrast is not None and primary else "two"
+    sided: Sided = plan.contrast.sided if plan.contrast is not None and primary else "two"
     interval = pairs.interval() if complete else None
     limits = bounds(
         pairs,
@@ -56,7 +57,20 @@ def contrast(
         "p": pairs.mcnemar(sided) if complete and pairs.n else None,
         "sided": sided,
         "effect": plan.contrast.effect if plan.contrast is not None and primary else None,
+        "anytime": _anytime(pairs, table, sided),
         "correlation": pairs.correlation(),
         "bounds": list(limits) if limits else None,
         "bounds_allow_other_sign": flips,
     }
+
+
+def _anytime(pairs: Pairs, table: PairTable, sided: Sided) -> dict[str, Any] | None:
+    """What holds at any look; None without settled pairs."""
+    if not pairs.n:
+        return None
+    unseen = Unseen(
+        for_a=table.a_won + table.b_lost + table.missing,
+        for_b=table.a_lost + table.b_won + table.missing,
+    )
+    found = anytime(pairs, unseen, sided)
+    return {"log_e": found.log_e, "p": found.p, "interval": list(found.interval)}

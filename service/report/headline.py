@@ -1,11 +1,15 @@
 """What a report says first: the rates, the difference, and how sure it is."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from service.report.claim import claim
 from service.report.harmless import in_markdown
 from service.words import p, percent, points, rule
+
+#: beyond this a logarithm's number is not written out
+_LARGEST = 600.0
 
 
 def headline(f: Mapping[str, Any], c: Mapping[str, Any]) -> str:
@@ -27,14 +31,18 @@ def _rate(e: Mapping[str, Any]) -> str:
     if e["n"] == 0:
         return "not estimable (no settled trial has an outcome)"
     ends = e["interval"]
-    between = f" [{percent(ends[0])}, {percent(ends[1])}]" if ends else ""
+    if ends is None:
+        low, high = e["anytime"]
+        between = f" [{percent(low)}, {percent(high)} at any look]"
+    else:
+        between = f" [{percent(ends[0])}, {percent(ends[1])}]"
     return f"{e['successes']} of {e['n']} = {percent(e['rate'])}{between}"
 
 
 def _difference(k: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
-    if not plan["complete"]:
-        return [f"Interim: {plan['no_intervals']}."]
     arm, against = in_markdown(k["arm"]), in_markdown(k["against"])
+    if not plan["complete"]:
+        return [f"Interim: {plan['no_intervals']}.", *_at_any_look(k, arm, against)]
     if k["interval"] is None:
         missing = sum(k["incomplete_pairs"].values())
         why = f"each of the {missing} pairs misses an outcome"
@@ -48,3 +56,20 @@ def _difference(k: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
         f"exact McNemar {test} ({k['sided']}-sided)."
     )
     return [found, claim(k, arm).replace("No claim", "**No claim**", 1)]
+
+
+def _at_any_look(k: Mapping[str, Any], arm: str, against: str) -> list[str]:
+    """What may be said before the plan is met, however often one has looked."""
+    found = k["anytime"]
+    if found is None:
+        return []
+    low, high = found["interval"]
+    e = math.exp(min(found["log_e"], _LARGEST))
+    chance = p(found["p"])
+    at_most = f"p {chance}" if chance.startswith("<") else f"p = {chance}"
+    said = (
+        f"What holds at any look, of **{arm}** against **{against}** on {k['pairs']} settled "
+        f"pairs: the difference lies between {points(low)} and {points(high)} points (95 % "
+        f"confidence sequence); e-value {e:.3g}, anytime-valid {at_most}."
+    )
+    return [said]

@@ -50,7 +50,8 @@ def _notes(report: Report) -> str:
         ),
         (
             "Intervals: Wilson's of a rate, Newcombe's of a paired difference (method 10); p: "
-            "McNemar's exact test."
+            "McNemar's exact test. What holds at any look: mixtures over alternatives (Robbins "
+            "1970), the difference's by bets of fixed size (Waudby-Smith & Ramdas 2024)."
         ),
     ]
     if f["plan"]["cells"] > len(f["spec"]["arms"]):

@@ -47,8 +47,11 @@ def test_markdown_of_an_interim_report_makes_no_claim(sqlite: Engine) -> None:
     text = render_markdown(report(sessions, sweep))
     assert "Interim" in text
     assert "Only 2 of 6 seeds a cell are settled" in text
-    assert "p = " not in text
+    assert "exact McNemar p" not in text
     assert "succeeds more often" not in text
+    assert "What holds at any look, of **noisy** against **plain** on 4 settled pairs" in text
+    assert "anytime-valid p = " in text
+    assert " at any look]" in text
 
 
 def test_markdown_of_nothing_settled_says_not_estimable(sqlite: Engine) -> None:

@@ -1,0 +1,183 @@
+"""Evidence that may be looked at whenever one likes: e-processes and confidence sequences.
+
+An e-process is, at every look, at least 0 and of expectation at most 1 under its null; so the
+chance that it ever reaches 1 / alpha is at most alpha (Ville 1939), whenever one looks or stops.
+All here are mixtures over alternatives (Robbins 1970, Annals of Mathematical Statistics 41:1397),
+depend on counts alone, and are given as logarithms, since they grow without bound.
+
+Looks come after whole cohorts, in which every cell of a grid has as many pairs. A bet that stays
+the same multiplies capital by 1 + bet (y - mean) for each pair; over a cohort whose pairs have
+different means, the expected product is at most 1 where those means' average is the hypothesis
+(geometric means are below arithmetic ones), so what is said of a grid is about its average.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import betainc, betaln, logsumexp
+
+from service.evidence.pairs import Pairs, Sided
+
+ALPHA = 0.05
+#: bets on each side of nothing, as shares of the largest that cannot lose all
+_BETS = (np.arange(40) + 0.5) / 40
+
+
+def log_e_paired(only_a: int, only_b: int, sided: Sided = "two") -> float:
+    """Log of the e-value against "of discordant pairs, each arm wins half".
+
+    A uniform mixture over what arm a wins of them, against 1/2: B(1 + a, 1 + b) 2^(a + b) where it
+    is two-sided; one-sided the mixture is uniform over (1/2, 1), or over (0, 1/2) for "less".
+
+    Args:
+        only_a: pairs in which only arm a succeeded.
+        only_b: pairs in which only arm b did.
+        sided: which alternative is bet on.
+    """
+    n = only_a + only_b
+    both = float(betaln(1 + only_a, 1 + only_b)) + n * math.log(2)
+    if sided == "two":
+        return both
+    won, lost = (only_a, only_b) if sided == "greater" else (only_b, only_a)
+    # the share of Beta(1 + won, 1 + lost) above 1/2, by the other tail so that it keeps its digits
+    share = float(betainc(1 + lost, 1 + won, 0.5))
+    return both + math.log(2 * share) if share > 0 else -math.inf
+
+
+def p_anytime(log_e: float) -> float:
+    """The p-value that an e-process carries at a look: min(1, 1 / E), with E its largest so far."""
+    return math.exp(-log_e) if log_e > 0 else 1.0
+
+
+def rate_sequence(k: int, n: int, alpha: float = ALPHA) -> tuple[float, float]:
+    """A confidence sequence's interval of a rate: what a uniform mixture has not yet ruled out.
+
+    All p with B(1 + k, 1 + n - k) < p^k (1 - p)^(n - k) / alpha. Without trials it is [0, 1].
+
+    Args:
+        k: successes so far.
+        n: trials so far.
+        alpha: the chance that the truth is ever left out.
+
+    Raises:
+        ValueError: k is not between 0 and n.
+    """
+    if not 0 <= k <= n:
+        raise ValueError(f"{k} successes of {n} trials; successes are 0 to n")
+    if n == 0:
+        return 0.0, 1.0
+    limit = float(betaln(1 + k, 1 + n - k)) + math.log(alpha)
+
+    def above(p: float) -> float:
+        """How far p's likelihood is above the limit."""
+        lost = (n - k) * math.log1p(-p) if k < n else 0.0
+        return (k * math.log(p) if k else 0.0) + lost - limit
+
+    middle = k / n
+    low = 0.0 if k == 0 else _root(above, _TINY, middle)
+    high = 1.0 if k == n else _root(above, middle, 1.0 - 2.0**-53)
+    return low, high
+
+
+_TINY = 1e-300
+
+
+def _root(above: Callable[[float], float], low: float, high: float) -> float:
+    """Where a curve that changes its sign once crosses zero; the end where it does not."""
+    at_low, at_high = above(low), above(high)
+    if at_low > 0 and at_high > 0:
+        return low if at_low < at_high else high
+    found, _ = brentq(above, low, high, xtol=1e-15, rtol=1e-14, full_output=True)
+    return float(found)
+
+
+def log_e_difference(pairs: Pairs, difference: float) -> float:
+    """Log of the e-value against "the arms' rates differ by this much".
+
+    A pair gives y = 0, 1/2 or 1: only b succeeded, both or neither, only a. The capital of constant
+    bets on y against its mean m = (difference + 1) / 2, averaged over 80 bets on either side, is
+    of expectation 1 if the mean of every pair, given those before, is m (Waudby-Smith & Ramdas
+    2024, JRSS B 86:1, section 4; a fixed mixture in place of their predictable bets, so that the
+    order of pairs does not count).
+
+    Args:
+        pairs: the paired table so far.
+        difference: -1 < difference < 1.
+    """
+    m = (difference + 1) / 2
+    same = pairs.both + pairs.neither
+    bets = np.concatenate([_BETS / m, -_BETS / (1 - m)])
+    log_capital = (
+        pairs.only_b * np.log1p(-bets * m)
+        + same * np.log1p(bets * (0.5 - m))
+        + pairs.only_a * np.log1p(bets * (1 - m))
+    )
+    return float(logsumexp(log_capital) - math.log(len(bets)))
+
+
+def difference_sequence(pairs: Pairs, alpha: float = ALPHA) -> tuple[float, float]:
+    """A confidence sequence's interval of rate a - rate b: the differences not yet ruled out.
+
+    Without pairs it is [-1, 1]. The e-value falls and then rises in the difference, so that what is
+    not ruled out is an interval around the observed one.
+    """
+    if pairs.n == 0 or pairs.difference is None:
+        return -1.0, 1.0
+    limit = -math.log(alpha)
+
+    def above(d: float) -> float:
+        return log_e_difference(pairs, d) - limit
+
+    edge = 1.0 - 1e-9
+    middle = min(max(pairs.difference, -edge), edge)
+    low = -1.0 if above(-edge) < 0 else _root(above, -edge, middle)
+    high = 1.0 if above(edge) < 0 else _root(above, middle, edge)
+    return low, high
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Pairs of which a member has no outcome, by what the table would gain at most.
+
+    Attributes:
+        for_a: that might turn out as "only a".
+        for_b: that might turn out as "only b".
+    """
+
+    for_a: int = 0
+    for_b: int = 0
+
+
+@dataclass(frozen=True)
+class Anytime:
+    """What a contrast lets one say at this look, and at any other.
+
+    Attributes:
+        log_e: logarithm of the e-value.
+        p: anytime-valid p-value.
+        interval: of the difference of rates, 95 %.
+    """
+
+    log_e: float
+    p: float
+    interval: tuple[float, float]
+
+
+def anytime(pairs: Pairs, unseen: Unseen, sided: Sided = "two", alpha: float = ALPHA) -> Anytime:
+    """The evidence; a pair that misses an outcome is as unfavourable to a claim as it can be."""
+    a, b = pairs.only_a, pairs.only_b
+    if sided == "greater":
+        b += unseen.for_b
+    elif sided == "less":
+        a += unseen.for_a
+    elif a >= b:
+        b += min(unseen.for_b, a - b)
+    else:
+        a += min(unseen.for_a, b - a)
+    log_e = log_e_paired(a, b, sided)
+    low = difference_sequence(replace(pairs, only_b=pairs.only_b + unseen.for_b), alpha)[0]
+    high = difference_sequence(replace(pairs, only_a=pairs.only_a + unseen.for_a), alpha)[1]
+    return Anytime(log_e, p_anytime(log_e), (low, high))
