@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import betainc, betaln, logsumexp
+from scipy.special import betainc, betaln
 
 from service.evidence.pairs import Pairs, Sided
 
@@ -115,7 +115,8 @@ def log_e_difference(pairs: Pairs, difference: float) -> float:
         + same * np.log1p(bets * (0.5 - m))
         + pairs.only_a * np.log1p(bets * (1 - m))
     )
-    return float(logsumexp(log_capital) - math.log(len(bets)))
+    largest = log_capital.max()
+    return float(largest + math.log(np.exp(log_capital - largest).mean()))
 
 
 def difference_sequence(pairs: Pairs, alpha: float = ALPHA) -> tuple[float, float]:
