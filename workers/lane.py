@@ -80,10 +80,16 @@ class Lane:
 
 
 def fingerprint(params: Rows) -> str:
-    """SHA-256 over names, shapes, types and bytes of one lane's weights, in order of name."""
+    """SHA-256 over names, shapes, types and bytes of one lane's weights, in order of name.
+
+    Every NaN counts as the same one: of two that meet, which one's bits are kept is not arithmetic
+    but the order of an instruction's operands, which vectors and their remainders need not share.
+    """
     digest = hashlib.sha256()
     for name in sorted(params):
         row = params[name].detach().cpu().contiguous()
+        if row.is_floating_point():
+            row = torch.where(row.isnan(), torch.nan, row)
         digest.update(f"{name} {tuple(row.shape)} {row.dtype}\n".encode())
         digest.update(
             row.view(torch.uint8).numpy().tobytes() if row.ndim else row.numpy().tobytes()

@@ -13,6 +13,7 @@ from models.program import Lanes
 from tests.laws import assignments, run, same
 from tests.workers.test_pack_laws import deep_mlp, neural_gpu
 from workers import numerics
+from workers.lane import fingerprint
 from workers.messages import Leave, Order, PackSpec
 from workers.pack import Pack
 from workers.trainer import Trainer, WrongPackError
@@ -171,3 +172,14 @@ def test_a_program_that_cannot_be_built_fails_its_trials() -> None:
     returned = Trainer().advance(Order(bad, tuple(assignments(CASE, 2))))
     assert len(returned.failures) == 2
     assert "depth" in returned.failures[0].error
+
+
+def test_a_fingerprint_tells_signs_of_zero_apart_but_not_kinds_of_nan() -> None:
+    """A NaN's sign and payload depend on the order of an instruction's operands."""
+    bits = [0x7FC00000, -0x400000, 0x7FC00001, 0x7F800001]
+    nans = torch.tensor(bits, dtype=torch.int32).view(torch.float32)
+    assert nans.isnan().all()
+    found = {fingerprint({"w": torch.stack([torch.tensor(1.0), nan])}) for nan in nans}
+    assert len(found) == 1
+    others = [0.0, -0.0, float("inf"), float("-inf")]
+    assert len(found | {fingerprint({"w": torch.tensor([1.0, x])}) for x in others}) == 5
