@@ -61,19 +61,22 @@ def readme(preset: Preset, findings: Mapping[str, Any], kept: Archive) -> str:
         "|---|---:|---:|---:|---:|",
         *rows,
         "",
-        "## The paper's",
-        "",
-        "```",
-        *preset.numbers.rstrip().splitlines(),
-        "```",
-        "",
-        "## What is the paper's, and what is not",
-        "",
-        *textwrap.wrap("The paper's: " + preset.paper, 120),
-        "",
-        *textwrap.wrap("Chosen here: " + preset.ours, 120),
-        "",
     ]
+    if preset.paper:
+        lines += [
+            "## The paper's",
+            "",
+            "```",
+            *preset.numbers.rstrip().splitlines(),
+            "```",
+            "",
+            "## What is the paper's, and what is not",
+            "",
+            *textwrap.wrap("The paper's: " + preset.paper, 120),
+            "",
+            *textwrap.wrap("Chosen here: " + preset.ours, 120),
+            "",
+        ]
     return "\n".join(lines)
 
 
