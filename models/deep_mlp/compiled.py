@@ -14,7 +14,7 @@ from models.kernels.normal import logarithm
 from models.kernels.product import after, product, transpose
 from models.kernels.squash import exp_negative
 
-_ZERO, _ONE, _LEAST = np.float32(0.0), np.float32(1.0), np.float32(-40.0)
+_ZERO, _LEAST = np.float32(0.0), np.float32(-40.0)
 
 
 def room(sizes: list[int], batch: int) -> int:

@@ -173,11 +173,6 @@ def take_up(laid, state):
                     state[lane, b, i, unit] = laid[lane, unit, b * (length + 1) + 1 + i]
 
 
-@inlined
-def _maps(state, width):
-    return len(state) // width
-
-
 @kernel
 def _step(state, opened, reset, candidate, out, weights, lane, maps, cutoff):
     """One CGRU: `out` from `state`, by way of the gates, reset x state and the candidate.
