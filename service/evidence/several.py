@@ -1,0 +1,137 @@
+"""Several arms on the same (setting, seed): Cochran's Q, then each pair with McNemar and Holm."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import chdtrc
+
+from service.evidence.estimate import Test
+from service.evidence.pairs import Pairs, Sided
+
+#: Tate & Brown 1970, JASA 65:155: below it the chi-squared distribution is a poor stand-in
+_ENOUGH = 24
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Complete blocks: (setting, seed) with an outcome in every arm.
+
+    Attributes:
+        arms: their names, in the order of the patterns.
+        patterns: how many blocks show each pattern of successes, one truth value an arm.
+    """
+
+    arms: tuple[str, ...]
+    patterns: Mapping[tuple[bool, ...], int]
+
+    def __post_init__(self) -> None:
+        for pattern in self.patterns:
+            if len(pattern) != len(self.arms):
+                raise ValueError(
+                    f"a pattern of {len(pattern)} arms among {len(self.arms)}; a block has one "
+                    "outcome of every arm; leave incomplete blocks out"
+                )
+
+    @classmethod
+    def counted(cls, arms: Sequence[str], won: NDArray[np.bool_]) -> Self:
+        """Of a table of outcomes with a row a block and a column an arm."""
+        rows, counts = np.unique(won.astype(np.bool_), axis=0, return_counts=True)
+        found = zip(rows.tolist(), counts.tolist(), strict=True)
+        return cls(tuple(arms), {tuple(row): count for row, count in found})
+
+    @property
+    def n(self) -> int:
+        """The number of blocks."""
+        return sum(self.patterns.values())
+
+    def pair(self, first: int, second: int) -> Pairs:
+        """The paired table of two arms, by their places."""
+        table = {(one, other): 0 for one in (True, False) for other in (True, False)}
+        for pattern, count in self.patterns.items():
+            table[bool(pattern[first]), bool(pattern[second])] += count
+        return Pairs(table[True, True], table[True, False], table[False, True], table[False, False])
+
+    def cochran_q(self) -> Test:
+        """Whether all arms succeed equally often. Cochran 1950, Biometrika 37:256.
+
+        From the counts of patterns (statsmodels wants a row a block). Blocks whose arms all came
+        out alike say nothing; of k arms and m other blocks with k m < 24 the p is marked rough.
+        """
+        k = len(self.arms)
+        method = f"Cochran's Q, {k - 1} degrees of freedom"
+        if k <= 1:
+            return Test(None, method, f"{k} arms; it compares at least two")
+        if self.n == 0:
+            return Test(None, method, "no complete block")
+        columns, within, mixed = [0] * k, 0, 0
+        for pattern, count in self.patterns.items():
+            won = sum(pattern)
+            within += count * won * (k - won)
+            mixed += count * (0 < won < k)
+            for place, success in enumerate(pattern):
+                columns[place] += count * success
+        if within == 0:
+            return Test(1.0, method, "in every block all arms came out alike", 0.0)
+        total = sum(columns)
+        q = (k - 1) * (k * sum(c * c for c in columns) - total * total) / within
+        rough = f"rough: only {mixed} blocks tell arms apart" if k * mixed < _ENOUGH else ""
+        return Test(float(chdtrc(k - 1, q)), method, rough, q)
+
+    def each_pair(self, sided: Sided = "two") -> list["Comparison"]:
+        """Every arm against every earlier one with McNemar's exact p, and Holm's over all."""
+        places = list(itertools.combinations(range(len(self.arms)), 2))
+        tables = [self.pair(second, first) for first, second in places]
+        raw = [table.mcnemar(sided) if table.n else None for table in tables]
+        return [
+            Comparison(self.arms[second], self.arms[first], table, p, adjusted)
+            for (first, second), table, p, adjusted in zip(
+                places, tables, raw, holm(raw), strict=True
+            )
+        ]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An arm against another among several.
+
+    Attributes:
+        p: McNemar's exact p; None without blocks.
+        holm: the same, adjusted for all comparisons of the family.
+    """
+
+    arm: str
+    against: str
+    pairs: Pairs
+    p: float | None
+    holm: float | None
+
+
+def holm(p: Sequence[float | None]) -> list[float | None]:
+    """Holm's adjusted p-values: the chance of any false rejection stays under alpha.
+
+    Holm 1979, Scandinavian Journal of Statistics 6:65. None, a test that could not be made, stays
+    None and does not count.
+    """
+    return _adjusted(p, "holm")
+
+
+def benjamini_hochberg(p: Sequence[float | None]) -> list[float | None]:
+    """Adjusted p-values that keep the false-discovery rate under alpha; None as in `holm`.
+
+    Benjamini & Hochberg 1995, JRSS B 57:289.
+    """
+    return _adjusted(p, "fdr_bh")
+
+
+def _adjusted(p: Sequence[float | None], method: str) -> list[float | None]:
+    known = [value for value in p if value is not None]
+    if not known:
+        return [None] * len(p)
+    from statsmodels.stats.multitest import multipletests  # noqa: PLC0415 - takes two seconds
+
+    adjusted = iter(multipletests(known, method=method)[1].tolist())
+    return [None if value is None else next(adjusted) for value in p]
