@@ -3,21 +3,22 @@
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy.orm import Session
+import numpy as np
+from numpy.typing import NDArray
 
 from service.evidence.pairs import Pairs, Sided, bounds
 from service.evidence.sequential import Unseen, anytime
 from service.plan import Arm, Criterion, Plan
-from service.store.evidence import PairTable, pair_table
+from service.report.pairing import Pairing, PairTable, table
 
 
 def contrast(
-    session: Session,
-    sweep: str,
     plan: Plan,
     rule: Criterion,
     arm: Arm,
     against: Arm,
+    pairing: Pairing,
+    verdict: NDArray[np.int8],
     *,
     complete: bool,
 ) -> dict[str, Any]:
@@ -26,18 +27,18 @@ def contrast(
     Pairs with a missing member are left out of the table and enter the bounds; where the bounds
     allow the other sign, there is no claim.
     """
-    table = pair_table(session, sweep, rule.index, arm.index, against.index)
-    pairs = Pairs(table.both, table.only_a, table.only_b, table.neither)
+    counts = table(pairing, verdict)
+    pairs = counts.pairs
     primary = plan.contrast is not None and rule.primary and arm.name == plan.contrast.arm
     sided: Sided = plan.contrast.sided if plan.contrast is not None and primary else "two"
     interval = pairs.interval() if complete else None
     limits = bounds(
         pairs,
-        a_won=table.a_won,
-        a_lost=table.a_lost,
-        b_won=table.b_won,
-        b_lost=table.b_lost,
-        missing=table.missing,
+        a_won=counts.a_won,
+        a_lost=counts.a_lost,
+        b_won=counts.b_won,
+        b_lost=counts.b_lost,
+        missing=counts.missing,
     )
     flips = bool(
         limits
@@ -50,27 +51,27 @@ def contrast(
         "primary": primary,
         "exploratory": not primary,
         "table": asdict(pairs),
-        "incomplete_pairs": {k: v for k, v in asdict(table).items() if k not in asdict(pairs)},
+        "incomplete_pairs": {k: v for k, v in asdict(counts).items() if k not in asdict(pairs)},
         "pairs": pairs.n,
         "difference": pairs.difference,
         "interval": list(interval) if interval else None,
         "p": pairs.mcnemar(sided) if complete and pairs.n else None,
         "sided": sided,
         "effect": plan.contrast.effect if plan.contrast is not None and primary else None,
-        "anytime": _anytime(pairs, table, sided),
+        "anytime": _anytime(pairs, counts, sided),
         "correlation": pairs.correlation(),
         "bounds": list(limits) if limits else None,
         "bounds_allow_other_sign": flips,
     }
 
 
-def _anytime(pairs: Pairs, table: PairTable, sided: Sided) -> dict[str, Any] | None:
+def _anytime(pairs: Pairs, counts: PairTable, sided: Sided) -> dict[str, Any] | None:
     """What holds at any look; None without settled pairs."""
     if not pairs.n:
         return None
     unseen = Unseen(
-        for_a=table.a_won + table.b_lost + table.missing,
-        for_b=table.a_lost + table.b_won + table.missing,
+        for_a=counts.a_won + counts.b_lost + counts.missing,
+        for_b=counts.a_lost + counts.b_won + counts.missing,
     )
     found = anytime(pairs, unseen, sided)
     return {"log_e": found.log_e, "p": found.p, "interval": list(found.interval)}

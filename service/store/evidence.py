@@ -1,129 +1,67 @@
-"""Settled data for reports: paired tables counted in SQL, outcomes streamed in a fixed order."""
+"""Settled data for reports: outcomes streamed in a fixed order."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import bindparam, case, func, select
 from sqlalchemy.orm import Session
 
 from service.store.tables import (
-    HAS_OUTCOME,
     cells,
     numerics_classes,
     outcomes,
     results,
-    successes,
     sweep_classes,
     sweeps,
     trials,
 )
 
+#: cell's index, seed, end state, steps, fingerprint, metric, final, best, best step; of a trial
+#: without an outcome, nothing after the end state
+OutcomeRow = tuple[int, int, str, int | None, str | None, str | None, Any, Any, int | None]
 
-@dataclass(frozen=True)
-class PairTable:
-    """Pairs of two arms over settled cohorts.
+_SETTLED = (
+    select(
+        cells.c.index,
+        trials.c.seed,
+        trials.c.state,
+        outcomes.c.steps,
+        outcomes.c.fingerprint,
+        results.c.metric,
+        results.c.final,
+        results.c.best,
+        results.c.best_step,
+    )
+    .join(cells, cells.c.id == trials.c.cell)
+    .outerjoin(outcomes, outcomes.c.trial == trials.c.id)
+    .outerjoin(results, results.c.trial == trials.c.id)
+    .where(
+        trials.c.sweep == bindparam("of"),
+        trials.c.cohort
+        < select(sweeps.c.settled_cohorts).where(sweeps.c.id == bindparam("of")).scalar_subquery(),
+    )
+    .order_by(cells.c.index, trials.c.seed)
+)
 
-    Attributes:
-        both, only_a, only_b, neither: pairs whose members both have an outcome.
-        a_won, a_lost: pairs in which only arm a has an outcome, by whether it succeeded.
-        b_won, b_lost: the same of arm b.
-        missing: pairs in which neither has.
+
+def settled_rows(session: Session, sweep: str, size: int = 5000) -> Iterator[Sequence[OutcomeRow]]:
+    """Every trial of the settled cohorts, by (cell, seed), a row for each of its metrics.
+
+    They stream in chunks of about so many rows, a trial's always in one; its metrics come in no
+    order that one may rely on.
     """
-
-    both: int
-    only_a: int
-    only_b: int
-    neither: int
-    a_won: int = 0
-    a_lost: int = 0
-    b_won: int = 0
-    b_lost: int = 0
-    missing: int = 0
-
-
-def pair_table(session: Session, sweep: str, criterion: int, arm_a: int, arm_b: int) -> PairTable:
-    """Counts pairs by what became of their members; arms are given by index."""
-    settled = select(sweeps.c.settled_cohorts).where(sweeps.c.id == sweep).scalar_subquery()
-    # 1 success, 0 none, 2 no outcome
-    verdict = case(
-        (trials.c.state.in_(HAS_OUTCOME), func.coalesce(successes.c.success, 0)), else_=2
-    )
-    pairs = (  # one pass and one grouping; a self-join would be quadratic
-        select(
-            func.max(case((trials.c.arm == arm_a, verdict))).label("a"),
-            func.max(case((trials.c.arm == arm_b, verdict))).label("b"),
-        )
-        .outerjoin(
-            successes, (successes.c.trial == trials.c.id) & (successes.c.criterion == criterion)
-        )
-        .where(
-            trials.c.sweep == sweep,
-            trials.c.arm.in_((arm_a, arm_b)),
-            trials.c.cohort < settled,
-        )
-        .group_by(trials.c.setting, trials.c.seed)
-        .subquery("pairs")
-    )
-    rows = session.execute(
-        select(pairs.c.a, pairs.c.b, func.count()).group_by(pairs.c.a, pairs.c.b)
-    )
-    n = {(x, y): count for x, y, count in rows}
-    return PairTable(
-        both=n.get((1, 1), 0),
-        only_a=n.get((1, 0), 0),
-        only_b=n.get((0, 1), 0),
-        neither=n.get((0, 0), 0),
-        a_won=n.get((1, 2), 0),
-        a_lost=n.get((0, 2), 0),
-        b_won=n.get((2, 1), 0),
-        b_lost=n.get((2, 0), 0),
-        missing=n.get((2, 2), 0),
-    )
-
-
-def settled_outcomes(session: Session, sweep: str) -> Iterator[dict[str, Any]]:
-    """Every trial of the settled cohorts, by (cell, seed): what the outcomes' hash is taken over.
-
-    An errored trial appears with its end state alone.
-    """
-    settled = select(sweeps.c.settled_cohorts).where(sweeps.c.id == sweep).scalar_subquery()
-    query = (
-        select(
-            cells.c.index.label("cell"),
-            trials.c.seed,
-            trials.c.state,
-            outcomes.c.steps,
-            outcomes.c.fingerprint,
-            results.c.metric,
-            results.c.final,
-            results.c.best,
-            results.c.best_step,
-        )
-        .join(cells, cells.c.id == trials.c.cell)
-        .outerjoin(outcomes, outcomes.c.trial == trials.c.id)
-        .outerjoin(results, results.c.trial == trials.c.id)
-        .where(trials.c.sweep == sweep, trials.c.cohort < settled)
-        .order_by(cells.c.index, trials.c.seed, results.c.metric)
-        .execution_options(yield_per=2000)
-    )
-    current: dict[str, Any] | None = None
-    for r in session.execute(query):
-        if current is None or (current["cell"], current["seed"]) != (r.cell, r.seed):
-            if current is not None:
-                yield current
-            current = {
-                "cell": r.cell,
-                "seed": r.seed,
-                "end_state": r.state,
-                "steps": r.steps,
-                "fingerprint": r.fingerprint,
-                "metrics": {},
-            }
-        if r.metric is not None:
-            current["metrics"][r.metric] = [r.final, r.best, r.best_step]
-    if current is not None:
-        yield current
+    rest: list[Any] = []
+    streamed = session.execute(_SETTLED, {"of": sweep}, execution_options={"yield_per": size})
+    for part in streamed.partitions():
+        rows = [*rest, *part]
+        whole, last = len(rows), rows[-1][:2]
+        while whole and rows[whole - 1][:2] == last:
+            whole -= 1  # the next chunk may hold more of it
+        rest = rows[whole:]
+        if whole:
+            yield rows[:whole]
+    if rest:
+        yield rest
 
 
 def run_facts(session: Session, sweep: str) -> Mapping[str, Any]:

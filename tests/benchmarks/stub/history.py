@@ -1,5 +1,7 @@
 """A sweep's past, written straight into the tables as if its trials had been trained."""
 
+import contextlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,15 +39,21 @@ def finish(engine: Engine, sweep: str, cohorts: int) -> int:
 
     They have no outcome, and nothing but the counters, settled as well as arrived, says so.
     """
+    with hurried(engine) as connection:
+        return _finish(connection, sweep, cohorts)
+
+
+@contextlib.contextmanager
+def hurried(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes a million rows without what makes them safe."""
     with engine.connect() as connection:
         driver: Any = connection.connection.driver_connection
-        if engine.dialect.name == "sqlite":  # what is written is right; a million rows are many
+        if engine.dialect.name == "sqlite":  # what is written is right
             for pragma in ("foreign_keys=OFF", "synchronous=OFF", "cache_size=-200000"):
                 driver.execute(f"PRAGMA {pragma}")
-        found = _finish(connection, sweep, cohorts)
+        yield connection
         connection.commit()
     engine.dispose()  # and with it what was set here
-    return found
 
 
 def _finish(connection: Connection, sweep: str, cohorts: int) -> int:

@@ -2,7 +2,6 @@
 
 import json
 import random
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,6 @@ from sqlalchemy.orm import Session, sessionmaker
 from service.report.build import Report, build
 from service.store import claims, classes, completion, sweeps
 from service.store.engine import session_factory
-from service.store.evidence import pair_table
 from tests.service.samples import NUMERICS, moment, outcome, plan
 from workers.messages import Assignment, Failure, Outcome
 
@@ -239,23 +237,3 @@ def test_rates_of_arrivals_mislead_and_settled_ones_do_not(sqlite: Engine) -> No
     assert len(arrived) == 48
     assert too_high > 5
     assert shown > 10
-
-
-def test_a_pair_table_costs_in_proportion_to_its_pairs(sqlite: Engine) -> None:
-    """Eight times the trials may not cost sixty-four times as much."""
-    sessions = session_factory(sqlite)
-
-    def seconds(seeds: int) -> float:
-        sweep = create(sessions, seeds=seeds, cohort=seeds)
-        while taken := claim(sessions, sweep, 2000):
-            complete(sessions, [outcome(t) for t in taken])
-        took = []
-        for _ in range(5):
-            with sessions() as session:
-                began = time.perf_counter()
-                table = pair_table(session, sweep, 0, 1, 0)
-                took.append(time.perf_counter() - began)
-            assert table.both + table.neither + table.only_a + table.only_b == 2 * seeds
-        return min(took)
-
-    assert seconds(2400) < 24 * seconds(300)

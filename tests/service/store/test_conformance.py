@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from service.store import claims, classes, completion, evidence, lease, release, sweeps, trials
+from service.store import claims, classes, completion, lease, release, sweeps, trials
 from service.store.engine import reading_factory, session_factory
 from service.store.errors import (
     IdempotencyConflictError,
@@ -315,26 +315,6 @@ def test_only_ended_sweeps_are_deleted_and_then_wholly(sessions: Sessions) -> No
         for table in metadata.sorted_tables:
             if table.name not in ("numerics_classes", "alembic_version"):
                 assert session.scalar(select(func.count()).select_from(table)) == 0, table.name
-
-
-def test_pairs_are_counted_over_settled_cohorts_with_what_is_missing(sessions: Sessions) -> None:
-    sweep = create(sessions, grid={}, seeds=4, cohort=2)
-    taken = claim(sessions, sweep, 8)
-    wins = {(0, 0.0): 0.95, (0, 0.01): 0.95, (1, 0.0): 0.1, (1, 0.01): 0.95}
-    complete(sessions, [outcome(t, wins[t.seed, t.values["noise_eta"]]) for t in taken[:4]])
-    complete(sessions, [outcome(t, 0.95) for t in taken[4:6]])  # half of the second cohort
-    with sessions() as session:
-        table = evidence.pair_table(session, sweep, 0, 1, 0)
-        assert (table.both, table.only_a, table.only_b, table.neither) == (1, 1, 0, 0)
-    complete(sessions, [outcome(taken[6], 0.95)])
-    for _ in range(2):
-        complete(sessions, failures=[Failure(taken[7].trial, taken[7].attempt, "e", "t")])
-        [taken[7]] = claim(sessions, sweep, 1)
-    complete(sessions, failures=[Failure(taken[7].trial, 3, "e", "t")])
-    with sessions() as session:
-        table = evidence.pair_table(session, sweep, 0, 1, 0)
-        assert (table.both, table.only_a, table.b_won, table.missing) == (2, 1, 1, 0)
-        assert sweeps.show(session, sweep).state == "finished"
 
 
 def test_claims_of_many_threads_take_nothing_twice(engine: Engine) -> None:
