@@ -91,6 +91,8 @@ class Outcome:
     Attributes:
         curve: zlib-compressed JSON, {"steps": [...], "metrics": {name: [value or null, ...]}}.
         fingerprint: SHA-256 (hex) over names, shapes and bytes of the final weights.
+        pack: which of its worker's packs it trained in, from 1; None where that is not known.
+        lane: the row of that pack in which it began; it may have moved up since.
     """
 
     trial: int
@@ -100,6 +102,8 @@ class Outcome:
     metrics: Mapping[str, MetricRecord]
     curve: bytes
     fingerprint: str
+    pack: int | None = None
+    lane: int | None = None
 
 
 @dataclass(frozen=True)
@@ -145,8 +149,10 @@ class WorkerDescription:
         numerics: code, torch, numpy, device, capability, threads, dtype, mode; all strings.
         node: host name and process id, for the run log.
         lacking: data sets that it cannot read -> what to do.
+        device: host and device, for the audit: which of several equal ones it is.
     """
 
     numerics: Mapping[str, str]
     node: str = ""
     lacking: Mapping[str, str] = field(default_factory=dict)
+    device: str = ""

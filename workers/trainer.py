@@ -1,8 +1,10 @@
 """The trainer: takes orders, keeps one pack full from a small buffer, and returns what ended."""
 
 import os
+import socket
 import time
 from collections import deque
+from dataclasses import replace
 
 import torch
 
@@ -30,13 +32,16 @@ class Trainer:
         self._device = torch.device(device)
         self._workers = workers
         self._pack: Pack | None = None
+        self._packs = 0
+        self._rows: dict[tuple[int, int], int] = {}
         self._buffer: deque[Assignment] = deque()
 
     def describe(self) -> WorkerDescription:
         """The numerics class of this worker, and the data that it lacks."""
         numerics.settle()
         lacking = {k: v for e in experiments().values() for k, v in e.lacking().items()}
-        return WorkerDescription(numerics.numerics(self._device), numerics.node(), lacking)
+        here = numerics.numerics(self._device)
+        return WorkerDescription(here, numerics.node(), lacking, device_name(self._device))
 
     def advance(self, order: Order) -> Return:
         """Admits and drops trials, then trains until something ended or the slice is over.
@@ -69,8 +74,11 @@ class Trainer:
             news = bool(outcomes or failures)
             if (news and starved) or time.monotonic() - began >= order.slice_s:
                 break
+        placed = tuple(self._placed(outcome) for outcome in outcomes)
+        held = [(lane.assignment.trial, lane.assignment.attempt) for lane in pack.lanes]
+        self._rows = {name: self._rows[name] for name in held}
         return Return(
-            outcomes=tuple(outcomes),
+            outcomes=placed,
             failures=tuple(failures),
             dropped=tuple(dropped),
             held=tuple((a.trial, a.attempt) for a in self._held(pack)),
@@ -90,6 +98,8 @@ class Trainer:
                 "a worker changes its pack only when it is empty"
             )
         self._pack = None  # before the next one asks how much memory is free
+        self._packs += 1
+        self._rows.clear()
         self._pack = Pack(
             order.pack,
             self._device,
@@ -105,7 +115,16 @@ class Trainer:
         free = min(most - len(pack.lanes), len(self._buffer))
         if free <= 0:
             return []
-        return pack.admit([self._buffer.popleft() for _ in range(free)])
+        first = len(pack.lanes)
+        failures = pack.admit([self._buffer.popleft() for _ in range(free)])
+        for row, lane in enumerate(pack.lanes[first:], first):
+            self._rows[lane.assignment.trial, lane.assignment.attempt] = row
+        return failures
+
+    def _placed(self, outcome: Outcome) -> Outcome:
+        """With where it ran, which the engine need not know: nothing that it computes does."""
+        row = self._rows.pop((outcome.trial, outcome.attempt), None)
+        return replace(outcome, pack=self._packs, lane=row)
 
     def _drop(self, pack: Pack, unwanted: set[tuple[int, int]]) -> list[tuple[int, int]]:
         waiting = [(a.trial, a.attempt) for a in self._buffer]
@@ -117,6 +136,15 @@ class Trainer:
 
     def _held(self, pack: Pack) -> list[Assignment]:
         return [lane.assignment for lane in pack.lanes] + list(self._buffer)
+
+
+def device_name(device: torch.device) -> str:
+    """Host and device: a GPU by its own number, which its name in this process is not."""
+    host = socket.gethostname()
+    if device.type == "cpu":
+        return f"{host} cpu"
+    found = torch.cuda.get_device_properties(device)
+    return f"{host} {found.name} {found.uuid}"
 
 
 def lower_priority() -> None:

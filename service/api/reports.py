@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from service.api.state import Reading
 from service.errors import ProblemError
+from service.report.audit import audit_of
 from service.report.build import build
 from service.report.markdown import render_markdown
 from service.report.spreadsheet import render_csv
@@ -38,3 +39,12 @@ def report(sweep: str, session: Reading, format: str = "json") -> Response:  # n
         "run_log": found.run_log,
     }
     return JSONResponse(body)
+
+
+@router.get("/sweeps/{sweep}/audit")
+def audit(sweep: str, session: Reading) -> dict[str, Any]:
+    """Whether the place where a trial ran tells if it succeeded: flags, and all that was compared.
+
+    Over settled cohorts, at the primary criterion.
+    """
+    return audit_of(session, sweep)

@@ -56,6 +56,9 @@ def show(sweep: SweepId, *, as_json: AsJson = False, url: Url = DEFAULT) -> None
             some = itertools.islice(client.trials(sweep, end_state="errored"), _MOST_ERRORS)
             for trial in some:
                 typer.echo(f"errored trial {trial['id']} ({trial['arm']}): {trial['error']}")
+        if found["progress"]["cohorts"]["settled"]:
+            for flag in client.audit(sweep)["flags"]:
+                typer.echo(f"audit: {flag['says']}")
 
 
 def _describe(sweep: dict[str, Any]) -> None:

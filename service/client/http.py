@@ -158,6 +158,10 @@ class Client:
         reply = self._send("GET", _path("sweeps", sweep, "report"), params={"format": format})
         return self._parsed(reply) if format == "json" else reply.text
 
+    def audit(self, sweep: str) -> Json:
+        """Whether a worker, device, pack, lane or hour tells if its trials succeeded."""
+        return self._json("GET", _path("sweeps", sweep, "audit"))
+
     def experiments(self) -> list[Json]:
         """Every experiment with its hyper-parameters and metrics."""
         found: list[Json] = self._json("GET", "/experiments")["items"]

@@ -29,6 +29,7 @@ class Findings:
                 report = build(session, sweep.id)
                 self._known[sweep.id] = {
                     "hash": report.findings_hash,
+                    "audit": [flag["says"] for flag in report.run_log["audit"]["flags"]],
                     "estimand": report.findings["estimand"],
                     "criteria": sorted(
                         (

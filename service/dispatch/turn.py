@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from service.dispatch.decide import Take, Waiting, offered, stranded, takes
 from service.dispatch.peers import Peer, slots
 from service.dispatch.telemetry import ended_steps
-from service.store import claims, classes, completion, release, sweeps, widths
+from service.store import claims, classes, completion, places, release, sweeps, widths
 from service.store.errors import StateConflictError, UnknownSweepError
 from workers.messages import (
     Assignment,
@@ -97,6 +97,7 @@ class Turn:
             if isinstance(reply.value, WorkerDescription):
                 self.peers[reply.worker] = peer.introduced(reply.value)
                 self.introduced = True
+                places.know(self._session, self._place(reply.worker), reply.value.device, self._now)
                 self._note("info", "worker_ready", worker=reply.worker, node=reply.value.node)
             elif isinstance(reply.value, Return):
                 assert peer.pack is not None  # noqa: S101 - a worker answers only an order
@@ -209,7 +210,7 @@ class Turn:
         sweep, structure = group[0].sweep, group[0].structure
         with contextlib.suppress(UnknownSweepError):  # deleted since the queues were read
             mine = [take for take in group if self._pinned(take)]
-            shares = [claims.Share(self._place(take), take.limit) for take in mine]
+            shares = [claims.Share(self._place(take.worker), take.limit) for take in mine]
             if group[0].suspects:
                 found = [
                     claims.claim_suspects(
@@ -231,8 +232,8 @@ class Turn:
             self._pins[name] = classes.pin(self._session, take.sweep, numerics)
         return self._pins[name]
 
-    def _place(self, take: Take) -> str:
-        return self.peers[take.worker].node or take.worker
+    def _place(self, worker: str) -> str:
+        return self.peers[worker].node or worker
 
     def _note(self, level: str, event: str, **fields: Any) -> None:
         self.notes.append(Note(level, event, fields))

@@ -5,12 +5,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from service.report.audit import summary
 from service.store.evidence import run_facts
 from service.store.sweeps import show
 
 
 def run_log(session: Session, sweep: str) -> Mapping[str, Any]:
-    """Id, times, attempts, workers and numerics classes."""
+    """Id, times, attempts, workers, numerics classes, and what the audit flags."""
     view = show(session, sweep)
     end, start = view.ended_at, view.started_at
     return {
@@ -21,4 +22,5 @@ def run_log(session: Session, sweep: str) -> Mapping[str, Any]:
         "ended_at": end.isoformat() if end else None,
         "seconds": (end - start).total_seconds() if start and end else None,
         **run_facts(session, sweep),
+        "audit": summary(session, sweep),
     }

@@ -122,8 +122,8 @@ def _write_outcomes(
     write(
         session,
         outcome_rows,
-        ("trial", "steps", "fingerprint", "class_id", "curve"),
-        [(o.trial, o.steps, o.fingerprint, numerics_id, o.curve) for o in mine],
+        ("trial", "steps", "fingerprint", "class_id", "curve", "pack", "lane"),
+        [(o.trial, o.steps, o.fingerprint, numerics_id, o.curve, o.pack, o.lane) for o in mine],
     )
     write(
         session,

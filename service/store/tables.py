@@ -289,6 +289,16 @@ outcomes = Table(
     Column("fingerprint", String(64), nullable=False),
     Column("class_id", ForeignKey("numerics_classes.id"), nullable=False),
     Column("curve", LargeBinary, nullable=False),
+    Column("pack", Integer),
+    Column("lane", Integer),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("device", Text, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
 )
 
 results = Table(
