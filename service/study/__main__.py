@@ -15,6 +15,7 @@ STUDIES = (
     "small/table1",
     "small/five-layers",
     "small/table6",
+    "small/multiplication",
     "paper/table1",
     "neural-gpu-small",
 )
