@@ -67,9 +67,10 @@ def settings() -> str:
         variance); common odds ratio {times(grid.odds_ratio)} (Robins, Breslow and
         Greenland); the null that {grid.null} has p {p_value(grid.test.p)}.
         {same.method}: p {p_value(same.p)} ({same.reason}).
-        Alone, only HP-2 shows an effect, and {NRAM[1].noisy} of the {NRAM_ALL.noisy} successes
-        are its own: that noise helps *somewhere* is shown, that it helps in each setting, or by the same factor, is not. The paper's "over 10x" is
-        {times(NRAM_ALL.arms.ratio())} of the pooled counts.""")
+        Alone, only HP-2 shows an effect, and {NRAM[1].noisy} of the {NRAM_ALL.noisy} successes are
+        its own: that noise helps *somewhere* is shown, that it helps in each setting, or by the
+        same factor, is not. The paper's "over 10x" is {times(NRAM_ALL.arms.ratio())} of the pooled
+        counts.""")
     last = prose("""
         These three are the best of a large grid search. The best of many settings look better than
         they are; if they were chosen by their rate with noise, the gain of noise is flattered too.
