@@ -10,6 +10,7 @@ from models.catalog import experiments
 from service.plan import Plan
 from service.report.canonical import digest
 from service.report.findings import findings
+from service.report.firsts import first_steps
 from service.report.recount import check, of_arms, recount
 from service.report.runlog import run_log
 from service.report.sample import read, won
@@ -43,6 +44,7 @@ def build(session: Session, sweep: str) -> Report:
     Raises:
         UnknownSweepError: there is no such sweep.
         MiscountError: a settled counter is not what its outcomes come to.
+        CurveError: an evaluation curve contradicts its outcome.
     """
     plan = plan_of(session, sweep)
     now = progress(session, sweep)
@@ -51,7 +53,9 @@ def build(session: Session, sweep: str) -> Report:
     cells = recount(plan, sample, verdicts)
     arms = of_arms(plan, cells)
     check(plan, cells, arms, cell_counts(session, sweep), now)
-    found = findings(plan, now.settled_cohorts, sample, verdicts, cells, arms)
+    by_index = {rule.index: v for rule, v in zip(plan.criteria, verdicts, strict=True)}
+    steps = first_steps(session, sweep, plan, sample, by_index)
+    found = findings(plan, now.settled_cohorts, sample, verdicts, steps, cells, arms)
     return Report(found, digest(found), run_log(session, sweep), _data(plan))
 
 

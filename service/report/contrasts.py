@@ -1,37 +1,48 @@
 """A contrast in the findings: the paired table and all that follows from it."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from service.evidence.pairs import Pairs, Sided, bounds
+from service.evidence.rates import Rate
 from service.evidence.sequential import Unseen, anytime
 from service.plan import Arm, Criterion, Plan
-from service.report.pairing import Pairing, PairTable, table
+from service.report.declared import UNDECLARED, declared, over_grid
+from service.report.pairing import Pairing, PairTable, table, tables
+from service.report.sample import Verdict
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An arm against another, and their settled pairs."""
+
+    arm: Arm
+    against: Arm
+    pairing: Pairing
 
 
 def contrast(
     plan: Plan,
     rule: Criterion,
-    arm: Arm,
-    against: Arm,
-    pairing: Pairing,
-    verdict: NDArray[np.int8],
+    compared: Compared,
+    verdict: Verdict,
+    settings: Sequence[tuple[Rate, Rate]],
     *,
     complete: bool,
 ) -> dict[str, Any]:
-    """Paired counts, difference, interval and p (once the plan is complete), phi, bounds.
+    """Paired counts, difference, what holds once the plan is complete and at any look, bounds.
 
     Pairs with a missing member are left out of the table and enter the bounds; where the bounds
     allow the other sign, there is no claim.
+
+    Args:
+        settings: the rates of arm and against in each setting, of all trials with an outcome.
     """
-    counts = table(pairing, verdict)
+    counts = table(compared.pairing, verdict)
     pairs = counts.pairs
-    primary = plan.contrast is not None and rule.primary and arm.name == plan.contrast.arm
+    primary = plan.contrast is not None and rule.primary and compared.arm.name == plan.contrast.arm
     sided: Sided = plan.contrast.sided if plan.contrast is not None and primary else "two"
-    interval = pairs.interval() if complete else None
     limits = bounds(
         pairs,
         a_won=counts.a_won,
@@ -45,24 +56,44 @@ def contrast(
         and pairs.difference
         and min(limits[0] * pairs.difference, limits[1] * pairs.difference) < 0
     )
+    saving = pairs.saving()
+    fixed = UNDECLARED
+    if complete:
+        by_setting = tables(compared.pairing, verdict, len(plan.settings)).tolist()
+        fixed = declared(pairs, *_whole(settings), sided) | {
+            "grid": over_grid([Pairs(*row) for row in by_setting], settings, sided)
+        }
     return {
-        "arm": arm.name,
-        "against": against.name,
+        "arm": compared.arm.name,
+        "against": compared.against.name,
         "primary": primary,
         "exploratory": not primary,
         "table": asdict(pairs),
         "incomplete_pairs": {k: v for k, v in asdict(counts).items() if k not in asdict(pairs)},
         "pairs": pairs.n,
         "difference": pairs.difference,
-        "interval": list(interval) if interval else None,
-        "p": pairs.mcnemar(sided) if complete and pairs.n else None,
+        **fixed,
         "sided": sided,
         "effect": plan.contrast.effect if plan.contrast is not None and primary else None,
         "anytime": _anytime(pairs, counts, sided),
         "correlation": pairs.correlation(),
+        "saving": asdict(saving) if saving else None,
         "bounds": list(limits) if limits else None,
         "bounds_allow_other_sign": flips,
+        "not_estimable": None if pairs.n else _why(counts),
     }
+
+
+def _whole(settings: Sequence[tuple[Rate, Rate]]) -> tuple[Rate, Rate]:
+    """The rates of both arms over all settings."""
+    arms = zip(*settings, strict=True)
+    arm, against = (Rate(sum(r.k for r in rs), sum(r.n for r in rs)) for rs in arms)
+    return arm, against
+
+
+def _why(counts: PairTable) -> str:
+    missing = sum(v for k, v in asdict(counts).items() if k not in asdict(counts.pairs))
+    return f"each of the {missing} pairs misses an outcome" if missing else "no pair is settled"
 
 
 def _anytime(pairs: Pairs, counts: PairTable, sided: Sided) -> dict[str, Any] | None:

@@ -1,20 +1,23 @@
 """Findings: a pure function of the plan and of the settled trials."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.evidence.rates import Rate
+from service.evidence.several import holm
 from service.plan import Arm, Criterion, Plan
-from service.report.contrasts import contrast
-from service.report.estimate import estimate
-from service.report.metrics import finals
-from service.report.pairing import Pairing, pairing
+from service.report.blocks import Members, members, several
+from service.report.contrasts import Compared, contrast
+from service.report.estimate import estimate, estimate_arm
+from service.report.pairing import pairing
 from service.report.recount import Counts
-from service.report.sample import Sample
-
-Verdict = NDArray[np.int8]
+from service.report.sample import Sample, Verdict
+from service.report.selection import best_cell
+from service.report.times import times
+from service.report.values import finals, judged, withheld
 
 
 def findings(
@@ -22,6 +25,7 @@ def findings(
     settled_cohorts: int,
     sample: Sample,
     verdicts: Sequence[Verdict],
+    first_steps: Mapping[int, NDArray[np.int32]],
     cells: Counts,
     arms: Counts,
 ) -> dict[str, Any]:
@@ -29,10 +33,22 @@ def findings(
 
     Args:
         verdicts: what `sample.won` says by each criterion, in order.
+        first_steps: of criteria judged at any evaluation, as `firsts.first_steps` finds them.
         cells, arms: the recount.
     """
     complete = settled_cohorts == plan.cohorts
-    compared = [(arm, against, pairing(sample, arm, against)) for arm, against in _compared(plan)]
+    compared = [Compared(a, b, pairing(sample, a, b)) for a, b in _compared(plan)]
+    blocks, why = members(plan, sample), withheld(plan)
+    criteria = [
+        _criterion(plan, rule, verdict, cells, arms, compared, blocks, complete=complete)
+        | {
+            "times": times(plan, sample, first_steps[rule.index], compared, complete=complete)
+            if rule.index in first_steps
+            else None
+        }
+        for rule, verdict in zip(plan.criteria, verdicts, strict=True)
+    ]
+    _adjust(criteria)
     return {
         "spec": plan.spec,
         "plan": _plan(plan, settled_cohorts, complete=complete),
@@ -41,14 +57,13 @@ def findings(
             {
                 "arm": arm.name,
                 "end_states": arms.states(arm.index),
-                "metrics": finals(sample, arm.index),
+                "metrics": {} if why else finals(sample, arm.index),
             }
             for arm in plan.arms
         ],
-        "criteria": [
-            _criterion(plan, rule, verdict, cells, arms, compared, complete=complete)
-            for rule, verdict in zip(plan.criteria, verdicts, strict=True)
-        ],
+        "criteria": criteria,
+        "metrics": [] if why else judged(plan, sample, complete=complete),
+        "metrics_withheld": why,
         "outcomes_hash": sample.outcomes_hash,
     }
 
@@ -85,14 +100,24 @@ def _criterion(
     verdict: Verdict,
     cells: Counts,
     arms: Counts,
-    compared: Sequence[tuple[Arm, Arm, Pairing]],
+    compared: Sequence[Compared],
+    blocks: Members | None,
     *,
     complete: bool,
 ) -> dict[str, Any]:
     """A criterion: rates of arms and cells, and the contrasts."""
-    by_index = sorted(plan.cells, key=lambda cell: cell.index)
-    won_cells, won_arms = cells.won[:, rule.index].tolist(), arms.won[:, rule.index].tolist()
-    n_cells, n_arms = cells.n.tolist(), arms.n.tolist()
+    by_arm = list(zip(arms.won[:, rule.index].tolist(), arms.n.tolist(), strict=True))
+    by_cell = list(zip(cells.won[:, rule.index].tolist(), cells.n.tolist(), strict=True))
+    rate_of = {(c.arm, c.setting): Rate(*by_cell[c.index]) for c in plan.cells}
+    shown = [
+        {
+            "arm": plan.arms[cell.arm].name,
+            "setting": dict(plan.settings[cell.setting].values),
+            "end_states": cells.states(cell.index),
+        }
+        | estimate(*by_cell[cell.index], interval=complete)
+        for cell in sorted(plan.cells, key=lambda cell: cell.index)
+    ]
     return {
         "metric": rule.metric,
         "comparison": rule.comparison,
@@ -100,24 +125,37 @@ def _criterion(
         "at": rule.at,
         "primary": rule.primary,
         "arms": [
-            {"arm": arm.name}
-            | estimate(won_arms[arm.index], n_arms[arm.index], interval=complete, anytime=True)
+            {"arm": arm.name} | estimate_arm(*by_arm[arm.index], interval=complete)
             for arm in plan.arms
         ],
-        "cells": [
-            {
-                "arm": plan.arms[cell.arm].name,
-                "setting": dict(plan.settings[cell.setting].values),
-                "end_states": cells.states(cell.index),
-            }
-            | estimate(won_cells[cell.index], n_cells[cell.index], interval=complete)
-            for cell in by_index
-        ],
+        "cells": shown,
+        "selected": best_cell(shown, len(plan.arms)),
         "contrasts": [
-            contrast(plan, rule, arm, against, pairs, verdict, complete=complete)
-            for arm, against, pairs in compared
+            contrast(plan, rule, c, verdict, _by_setting(plan, c, rate_of), complete=complete)
+            for c in compared
         ],
+        "several": several(blocks, verdict, complete=complete) if blocks else None,
     }
+
+
+def _by_setting(
+    plan: Plan, c: Compared, rates: Mapping[tuple[int, int], Rate]
+) -> list[tuple[Rate, Rate]]:
+    """The rates of both arms in each setting."""
+    nothing = Rate(0, 0)
+    return [
+        (rates.get((c.arm.index, s.index), nothing), rates.get((c.against.index, s.index), nothing))
+        for s in plan.settings
+    ]
+
+
+def _adjust(criteria: Sequence[dict[str, Any]]) -> None:
+    """Gives every exploratory contrast Holm's p over all of them, at all criteria together."""
+    contrasts = [k for c in criteria for k in c["contrasts"]]
+    exploratory = [k for k in contrasts if k["exploratory"]]
+    adjusted = dict(zip(map(id, exploratory), holm([k["p"] for k in exploratory]), strict=True))
+    for k in contrasts:
+        k["holm"] = adjusted.get(id(k))
 
 
 def _compared(plan: Plan) -> list[tuple[Arm, Arm]]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from service.evidence.pairs import Pairs
 from service.plan import Arm
-from service.report.sample import Sample
+from service.report.sample import Sample, Verdict
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _keyed(sample: Sample, arm: int) -> tuple[NDArray[np.int64], NDArray[np.int6
 _BY_CODE = ("neither", "only_b", "a_lost", "only_a", "both", "a_won", "b_lost", "b_won", "missing")
 
 
-def table(pairs: Pairing, verdict: NDArray[np.int8]) -> PairTable:
+def table(pairs: Pairing, verdict: Verdict) -> PairTable:
     """The paired table at a criterion.
 
     Args:
@@ -84,7 +84,7 @@ def table(pairs: Pairing, verdict: NDArray[np.int8]) -> PairTable:
     return PairTable(**dict(zip(_BY_CODE, counts.tolist(), strict=True)))
 
 
-def tables(pairs: Pairing, verdict: NDArray[np.int8], settings: int) -> NDArray[np.int64]:
+def tables(pairs: Pairing, verdict: Verdict, settings: int) -> NDArray[np.int64]:
     """(settings, 4) whole pairs of each setting: both, only a, only b, neither."""
     codes = 3 * verdict[pairs.a] + verdict[pairs.b] + 9 * pairs.setting.astype(np.int64)
     counts = np.bincount(codes, minlength=9 * settings).reshape(settings, 9)

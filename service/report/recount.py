@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.plan import Plan
-from service.report.sample import SUCCESS, Sample
+from service.report.sample import SUCCESS, Sample, Verdict
 from service.store.errors import StoreError
 from service.store.progress import CellCounts, Progress
 from service.store.tables import END_STATES, HAS_OUTCOME
@@ -50,7 +50,7 @@ class Counts:
         return dict(zip(END_STATES, self.ended[row].tolist(), strict=True))
 
 
-def recount(plan: Plan, sample: Sample, verdicts: Sequence[NDArray[np.int8]]) -> Counts:
+def recount(plan: Plan, sample: Sample, verdicts: Sequence[Verdict]) -> Counts:
     """The counts of cells, in order of their index.
 
     Args:

@@ -14,6 +14,7 @@ from service.report.lines import lines
 from service.store.evidence import OutcomeRow, settled_rows
 from service.store.tables import END_STATES, HAS_OUTCOME
 
+Verdict = NDArray[np.int8]
 #: what `won` says of a trial
 FAILURE, SUCCESS, NO_OUTCOME = 0, 1, 2
 
@@ -137,7 +138,7 @@ def _whole(values: NDArray[np.float64]) -> NDArray[np.int32]:
     return np.nan_to_num(values, nan=-1).astype(np.int32)
 
 
-def won(sample: Sample, rule: Criterion) -> NDArray[np.int8]:
+def won(sample: Sample, rule: Criterion) -> Verdict:
     """(N,) what a criterion says of each trial: 1 success, 0 none, 2 no outcome.
 
     What was never measured is no success, as `service.store.completion.succeeded` has it.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, case, func, select
+from sqlalchemy import bindparam, case, exists, func, select
 from sqlalchemy.orm import Session
 
 from service.store.tables import (
@@ -11,6 +11,7 @@ from service.store.tables import (
     numerics_classes,
     outcomes,
     results,
+    successes,
     sweep_classes,
     sweeps,
     trials,
@@ -62,6 +63,38 @@ def settled_rows(session: Session, sweep: str, size: int = 5000) -> Iterator[Seq
             yield rows[:whole]
     if rest:
         yield rest
+
+
+_CURVES = (
+    select(cells.c.index, trials.c.seed, outcomes.c.curve)
+    .join(cells, cells.c.id == trials.c.cell)
+    .join(outcomes, outcomes.c.trial == trials.c.id)
+    .where(
+        trials.c.sweep == bindparam("of"),
+        trials.c.cohort
+        < select(sweeps.c.settled_cohorts).where(sweeps.c.id == bindparam("of")).scalar_subquery(),
+        exists().where(
+            successes.c.trial == trials.c.id,
+            successes.c.criterion.in_(bindparam("criteria", expanding=True)),
+            successes.c.success == 1,
+        ),
+    )
+    .order_by(cells.c.index, trials.c.seed)
+)
+
+
+def success_curves(
+    session: Session, sweep: str, criteria: Sequence[int], size: int = 1000
+) -> Iterator[tuple[int, int, bytes]]:
+    """(cell's index, seed, curve) of settled trials that succeed by one of these criteria.
+
+    They stream, by (cell, seed).
+    """
+    streamed = session.execute(
+        _CURVES, {"of": sweep, "criteria": list(criteria)}, execution_options={"yield_per": size}
+    )
+    for part in streamed.partitions():
+        yield from part
 
 
 def run_facts(session: Session, sweep: str) -> Mapping[str, Any]:

@@ -1,5 +1,7 @@
 """Small specs and plans, and outcomes made up for their trials."""
 
+import json
+import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -46,10 +48,16 @@ def outcome(task: Assignment, value: float | None = None, **changes: Any) -> Out
         "end_state": "finished",
         "steps": 200,
         "metrics": {"test_accuracy": MetricRecord(accuracy, accuracy, 200)},
-        "curve": b"",
+        "curve": curve([100, 200], [accuracy / 2, accuracy]),
         "fingerprint": f"{task.setting:x}-{task.seed}-{task.values['noise_eta']}",
     }
     return Outcome(**(fields | changes))
+
+
+def curve(steps: list[int], accuracies: list[float | None]) -> bytes:
+    """Evaluations, as a worker records them."""
+    content = {"steps": steps, "metrics": {"test_accuracy": accuracies}}
+    return zlib.compress(json.dumps(content).encode())
 
 
 NUMERICS = {"code": "one", "torch": "2", "tile": "any"}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import cochrans_q
+from statsmodels.stats.multitest import multipletests
 
 from service.evidence.several import Blocks, benjamini_hochberg, holm
 
@@ -102,6 +103,14 @@ def test_holm_and_benjamini_hochberg_have_their_published_steps() -> None:
     assert sum(value is not None and value <= 0.05 for value in by_rate) == 4
     assert by_holm[0] == pytest.approx(0.0015)
     assert by_rate[3] == pytest.approx(0.0095 * 15 / 4)
+
+
+def test_holm_and_benjamini_hochberg_are_those_of_statsmodels() -> None:
+    draw = np.random.default_rng(9)
+    for size in (1, 2, 7, 40):
+        p = np.round(draw.random(size) ** 3, 2).tolist()  # with ties
+        for ours, theirs in ((holm, "holm"), (benjamini_hochberg, "fdr_bh")):
+            assert ours(p) == pytest.approx(multipletests(p, method=theirs)[1].tolist(), abs=1e-15)
 
 
 def test_what_could_not_be_tested_stays_so_and_does_not_count() -> None:
