@@ -97,6 +97,7 @@ def serve(configuration: Configuration) -> None:
             health=lambda: health(apart, dispatcher),
             running_share=lambda sweep: dispatcher.telemetry(sweep).share,
             lacking=dispatcher.lacking,
+            classes=dispatcher.classes,
         )
         ending.enter_context(listening(app, listener))
         url = url_of(configuration.host, listener.getsockname()[1])

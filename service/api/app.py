@@ -1,6 +1,6 @@
 """The application: routes, problems for every error, and the safety middleware around it all."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.exceptions import HTTPException
 
-from service.api import catalogue, later, probes, reports, sweeps, trials
+from service.api import catalogue, later, probes, replays, reports, sweeps, trials
 from service.api.safety import Safety
 from service.api.state import Health, State, free_bytes_of
 from service.api.strict import body_model, refuse_ignored
@@ -35,6 +35,7 @@ def create_app(
     free_bytes: Callable[[], int | None] | None = None,
     running_share: Callable[[str], float | None] = lambda _: None,
     lacking: Callable[[Iterable[str]], Mapping[str, str]] = lambda _: {},
+    classes: Callable[[], Collection[str] | None] = lambda: None,
 ) -> FastAPI:
     """The service's HTTP side.
 
@@ -45,6 +46,7 @@ def create_app(
         free_bytes: free disk; measured unless given.
         running_share: how far a sweep's running trials are.
         lacking: of the data sets named, those that no worker has.
+        classes: numerics classes that workers are of; None where nobody knows.
     """
     app = FastAPI(
         title="Seedbed",
@@ -63,9 +65,10 @@ def create_app(
         free_bytes or free_bytes_of(configuration),
         running_share,
         lacking,
+        classes,
     )
     strict = [Depends(refuse_ignored)]
-    for router in (sweeps.router, trials.router, reports.router, catalogue.router):
+    for router in (sweeps.router, trials.router, replays.router, reports.router, catalogue.router):
         app.include_router(router, prefix="/api/v1", dependencies=strict)
     app.include_router(probes.router, dependencies=strict)
     app.include_router(later.router())

@@ -1,7 +1,7 @@
 """What routes are given: the store's sessions, the catalogue, the configuration, the dispatcher."""
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -31,6 +31,7 @@ class State:
         running_share: of a sweep's running trials, how far through their budget they are on
             average, 0 to 1; None where nobody knows.
         lacking: of the data sets named, those that no worker has -> what to do.
+        classes: numerics classes that workers are of; None where nobody knows.
     """
 
     writing: sessionmaker[Session]
@@ -41,6 +42,7 @@ class State:
     free_bytes: Callable[[], int | None]
     running_share: Callable[[str], float | None]
     lacking: Callable[[Iterable[str]], Mapping[str, str]]
+    classes: Callable[[], Collection[str] | None]
 
 
 def free_bytes_of(configuration: Configuration) -> Callable[[], int | None]:

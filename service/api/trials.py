@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
+from service.api.replays import replay_json
 from service.api.state import Reading
 from service.api.views import trial_json
 from service.errors import ProblemError
-from service.store import sweeps, trials
+from service.store import replays, sweeps, trials
 from service.store.trials import MOST_ID, MOST_INDEX
 
 router = APIRouter(tags=["trials"])
@@ -59,4 +60,5 @@ def page(
 @router.get("/trials/{trial}")
 def show(trial: int, session: Reading) -> dict[str, Any]:
     """One trial; with its outcome once its cohort is settled, or with its error and traceback."""
-    return trial_json(trials.show(session, trial), with_traceback=True)
+    found = trial_json(trials.show(session, trial), with_traceback=True)
+    return found | {"replays": [replay_json(r) for r in replays.listed(session, trial=trial)]}

@@ -2,7 +2,7 @@
 
 import typer
 
-from service.cli import bench, catalogue, operate, report, submit, sweeps
+from service.cli import bench, catalogue, operate, replay, report, submit, sweeps
 
 app = typer.Typer(
     name="seedbed",
@@ -25,6 +25,7 @@ app.command()(sweeps.pause)
 app.command()(sweeps.resume)
 app.command()(sweeps.cancel)
 app.command()(sweeps.delete)
+app.command()(replay.replay)
 app.add_typer(catalogue.presets, name="presets")
 app.add_typer(catalogue.experiments, name="experiments")
 app.command()(operate.backup)

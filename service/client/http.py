@@ -162,6 +162,18 @@ class Client:
         """Whether a worker, device, pack, lane or hour tells if its trials succeeded."""
         return self._json("GET", _path("sweeps", sweep, "audit"))
 
+    def replay(self, trial: int) -> Json:
+        """Asks for a trial to be run again, alone, and compared; returns the replay."""
+        return self._json("POST", _path("trials", str(trial), "replay"), json={})
+
+    def replay_sample(self, sweep: str, sample: float) -> Json:
+        """Asks for replays of a share of a sweep's settled trials, at least one."""
+        return self._json("POST", _path("sweeps", sweep, "replay"), json={"sample": sample})
+
+    def replays(self, sweep: str) -> Iterator[Json]:
+        """A sweep's replays, in the order in which they were asked for."""
+        return self._pages(_path("sweeps", sweep, "replays"), {})
+
     def experiments(self) -> list[Json]:
         """Every experiment with its hyper-parameters and metrics."""
         found: list[Json] = self._json("GET", "/experiments")["items"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from service.store.suspicion import company
 from workers.messages import PackSpec
@@ -17,7 +18,8 @@ class Slot:
         held: trials that train or wait there.
         pack: what its lanes belong to; None when it has none.
         classes: experiment name -> numerics class id of what it would train.
-        sealed: whether what it holds are suspects, to which nothing is added.
+        sealed: whether what it holds are suspects or a replay, to which nothing is added.
+        place: what its trials' records call it.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Slot:
     pack: PackSpec | None
     classes: dict[str, str]
     sealed: bool = False
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,30 @@ class Take:
     pack: PackSpec
     limit: int
     suspects: bool = False
+
+
+class Replay(Protocol):
+    """A replay that waits, as the decision sees it."""
+
+    @property
+    def id(self) -> int:
+        """Which one."""
+        ...
+
+    @property
+    def pack(self) -> PackSpec:
+        """What its lane needs."""
+        ...
+
+    @property
+    def class_id(self) -> str:
+        """The numerics class of the outcome that it is compared with."""
+        ...
+
+    @property
+    def author(self) -> str:
+        """The place of the worker that recorded it."""
+        ...
 
 
 def fits(slot: Slot, queue: Waiting) -> bool:
@@ -119,6 +146,33 @@ def _suspects(slots: Sequence[Slot], queues: Sequence[Waiting], lanes: int) -> l
             take = Take(slot.name, queue.sweep, queue.structure, queue.pack, limit, suspects=True)
             chosen.append(take)
     return chosen
+
+
+def replayed(slots: Sequence[Slot], asked: Sequence[Replay]) -> list[tuple[str, Replay]]:
+    """Replays for workers that have nothing else, one each, those that were asked for first.
+
+    A worker does not run its own trials again while another is of their class: one that is broken
+    might break them the same way.
+    """
+    chosen: list[tuple[str, Replay]] = []
+    taken: set[int] = set()
+    for slot in slots:
+        if not slot.idle or slot.held:
+            continue
+        for replay in asked:
+            if replay.id not in taken and _may_replay(slot, replay, slots):
+                taken.add(replay.id)
+                chosen.append((slot.name, replay))
+                break
+    return chosen
+
+
+def _may_replay(slot: Slot, replay: Replay, slots: Sequence[Slot]) -> bool:
+    def able(other: Slot) -> bool:
+        return other.classes.get(replay.pack.experiment) == replay.class_id
+
+    others = any(able(s) and s.place != replay.author for s in slots)
+    return able(slot) and (slot.place != replay.author or not others)
 
 
 def offered(pinned: str, experiment: str, slots: Sequence[Slot]) -> Slot | None:

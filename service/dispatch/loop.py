@@ -79,6 +79,10 @@ class Dispatcher:
         known = [p.description.lacking for p in list(self._peers.values()) if p.description]
         return {n: known[0][n] for n in names if known and all(n in each for each in known)}
 
+    def classes(self) -> frozenset[str]:
+        """Numerics classes that workers are of; safe to call from any thread."""
+        return frozenset(c for p in list(self._peers.values()) for c in p.classes.values())
+
     def telemetry(self, sweep: str) -> Telemetry:
         """How far a sweep's running trials are; safe to call from any thread."""
         return telemetry(list(self._peers.values()), sweep, self._ended_steps[sweep])

@@ -42,9 +42,10 @@ class Peer:
         longest_s: the longest call to its pack so far; None before the first answer.
         sweeps: held trial -> its sweep.
         steps: held trial -> steps that it had done at the last answer.
-        sealed: whether what it holds are suspects, to which nothing is added.
+        sealed: whether what it holds are suspects or a replay, to which nothing is added.
         numerics: experiment name -> numerics of what this worker would train.
         classes: experiment name -> the id of that.
+        replay: the replay that it runs, and nothing else; None when it runs none.
     """
 
     description: WorkerDescription | None = None
@@ -57,6 +58,7 @@ class Peer:
     sealed: bool = False
     numerics: Mapping[str, dict[str, str]] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
+    replay: int | None = None
 
     @property
     def node(self) -> str:
@@ -85,6 +87,17 @@ class Peer:
             sealed=self.sealed or (take.suspects and bool(found)),
         )
 
+    def replaying(self, replay: int, pack: PackSpec, task: Assignment) -> "Peer":
+        """The same, with a trial to run again, alone."""
+        return replace(
+            self,
+            pack=pack,
+            held=frozenset([(task.trial, task.attempt)]),
+            longest_s=self.longest_s if pack == self.pack else None,
+            sealed=True,
+            replay=replay,
+        )
+
     def returned(self, answer: Return) -> "Peer":
         """The same, after an answer."""
         trials = [trial for trial, _ in answer.held]
@@ -96,12 +109,13 @@ class Peer:
             busy=False,
             longest_s=max(self.longest_s or 0.0, answer.seconds),
             sealed=self.sealed and bool(answer.held),
+            replay=self.replay if answer.held else None,
         )
 
 
 def slots(peers: Mapping[str, Peer]) -> list[Slot]:
     """The workers as the decision sees them."""
     return [
-        Slot(name, not p.busy, len(p.held), p.pack, dict(p.classes), p.sealed)
+        Slot(name, not p.busy, len(p.held), p.pack, dict(p.classes), p.sealed, p.node or name)
         for name, p in peers.items()
     ]

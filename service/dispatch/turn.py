@@ -14,10 +14,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from service.dispatch.decide import Take, Waiting, offered, stranded, takes
+from service.dispatch.decide import Take, Waiting, offered, replayed, stranded, takes
 from service.dispatch.peers import Peer, slots
 from service.dispatch.telemetry import ended_steps
-from service.store import claims, classes, completion, places, release, sweeps, widths
+from service.store import claims, classes, completion, places, release, replays, sweeps, widths
 from service.store.errors import StateConflictError, UnknownSweepError
 from workers.messages import (
     Assignment,
@@ -84,6 +84,7 @@ class Turn:
 
     def reconcile(self) -> None:
         """Hands back what runs in the store but is held by no worker: only this one claims."""
+        replays.hand_back(self._session, [p.replay for p in self.peers.values() if p.replay])
         held = {pair for peer in self.peers.values() for pair in peer.held}
         count = release.release_all(self._session, now=self._now, keep=held)
         if count:
@@ -99,6 +100,8 @@ class Turn:
                 self.introduced = True
                 places.know(self._session, self._place(reply.worker), reply.value.device, self._now)
                 self._note("info", "worker_ready", worker=reply.worker, node=reply.value.node)
+            elif isinstance(reply.value, Return) and peer.replay is not None:
+                self._replayed(reply.worker, peer.replay, reply.value)
             elif isinstance(reply.value, Return):
                 assert peer.pack is not None  # noqa: S101 - a worker answers only an order
                 name = peer.classes[peer.pack.experiment]
@@ -150,7 +153,10 @@ class Turn:
     def _lose(self, worker: str, why: str) -> None:
         """A worker died, or its trainer broke: its trials run again from the same streams."""
         peer = self.peers.pop(worker)
-        release.lose(self._session, sorted(peer.held), now=self._now)
+        if peer.replay is not None:
+            replays.lose(self._session, peer.replay, self._now)
+        else:
+            release.lose(self._session, sorted(peer.held), now=self._now)
         self.lost[worker] = peer.description is not None
         short = why.strip()[-_MOST_WHY:]
         self._note("warning", "worker_lost", worker=worker, trials=len(peer.held), why=short)
@@ -160,9 +166,7 @@ class Turn:
         idle = [name for name, peer in self.peers.items() if not peer.busy]
         if not idle:
             return
-        unwanted = release.unwanted(
-            self._session, [pair for name in idle for pair in self.peers[name].held]
-        )
+        unwanted = self._unwanted(idle)
         before = {name: peer.pack for name, peer in self.peers.items()}
         added: dict[str, list[Assignment]] = defaultdict(list)
         chosen = takes(slots(self.peers), self._queues(), self._rules.lanes)
@@ -170,6 +174,8 @@ class Turn:
             for take, found in self._claim(list(same)):
                 added[take.worker] += found
                 self.peers[take.worker] = self.peers[take.worker].took(take, found)
+        for name, task in self._replays():
+            added[name].append(task)
         for name in idle:
             peer = self.peers[name]
             if peer.held and peer.pack is not None:
@@ -182,6 +188,35 @@ class Turn:
                     slice_s=self._rules.slice_s,
                     widths=self._widths(before.get(name), peer),
                 )
+
+    def _unwanted(self, idle: Sequence[str]) -> set[tuple[int, int]]:
+        """What idle workers should drop; of replays those whose sweep is gone."""
+        training = [self.peers[n] for n in idle if self.peers[n].replay is None]
+        found = release.unwanted(self._session, [pair for peer in training for pair in peer.held])
+        running = {p.replay: p.held for n in idle if (p := self.peers[n]).replay is not None}
+        wanted = replays.alive(self._session, [r for r in running if r is not None])
+        return found.union(*(held for r, held in running.items() if r not in wanted))
+
+    def _replays(self) -> list[tuple[str, Assignment]]:
+        """Replays begun by workers for which nothing else was found."""
+        free = any(not p.busy and not p.held for p in self.peers.values())
+        asked = replays.waiting(self._session) if free else []
+        found = []
+        for name, replay in replayed(slots(self.peers), asked):
+            task = replays.begin(self._session, replay.id, self._place(name))
+            self.peers[name] = self.peers[name].replaying(replay.id, replay.pack, task)
+            found.append((name, task))
+        return found
+
+    def _replayed(self, worker: str, replay: int, answer: Return) -> None:
+        """What a replay came to; nothing of it reaches the trial."""
+        every: list[Outcome | Failure] = [*answer.outcomes, *answer.failures]
+        for came in every:
+            place = self._place(worker)
+            equal = replays.record(self._session, replay, came, place, self._now)
+            if equal is False:
+                self._note("warning", "replay_differs", trial=came.trial, worker=place)
+        self.peers[worker] = self.peers[worker].returned(answer)
 
     def _widths(self, before: PackSpec | None, peer: Peer) -> dict[int, int]:
         """What is known of a pack that is new to its worker."""

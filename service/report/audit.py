@@ -1,10 +1,13 @@
 """The audit in words: which places stand out, and what there was to compare."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from service.evidence.audit import Audit, Level, audit
+from service.evidence.replayed import Fault, Replayed, faults
+from service.store import replays
 from service.store.places import ran
 from service.store.sweeps import show
 from service.words import p
@@ -20,26 +23,28 @@ def audit_of(session: Session, sweep: str) -> dict[str, Any]:
         UnknownSweepError: there is no such sweep.
     """
     show(session, sweep)
-    found = audit(ran(session, sweep))
+    found, again = audit(ran(session, sweep)), replays.compared(session, sweep)
     listed: dict[str, int] = {}
     levels = []
     for level in found.levels:
         listed[level.factor] = listed.get(level.factor, 0) + 1
         if listed[level.factor] <= _MOST:
             levels.append(_level(level))
-    return {**_summary(found), "levels": levels}
+    return {**_summary(found, again), "levels": levels}
 
 
 def summary(session: Session, sweep: str) -> dict[str, Any]:
     """What a run log says of it."""
-    return _summary(audit(ran(session, sweep)))
+    return _summary(audit(ran(session, sweep)), replays.compared(session, sweep))
 
 
-def _summary(found: Audit) -> dict[str, Any]:
+def _summary(found: Audit, again: Sequence[Replayed]) -> dict[str, Any]:
+    flags = [_level(flag) | {"says": _says(flag)} for flag in found.flags]
+    flags += [_fault(fault) for fault in faults(again)]
     return {
         "trials": found.trials,
         "false_flags": found.alpha,
-        "conclusion": _conclusion(found),
+        "conclusion": _conclusion(found, len(flags)) + _compared(again),
         "factors": [
             {
                 "factor": factor.name,
@@ -49,7 +54,8 @@ def _summary(found: Audit) -> dict[str, Any]:
             }
             for factor in found.factors
         ],
-        "flags": [_level(flag) | {"says": _says(flag)} for flag in found.flags],
+        "flags": flags,
+        "replays": {"compared": len(again), "different": sum(not r.equal for r in again)},
     }
 
 
@@ -65,10 +71,29 @@ def _level(level: Level) -> dict[str, Any]:
     }
 
 
-def _conclusion(found: Audit) -> str:
+def _fault(fault: Fault) -> dict[str, Any]:
+    names = " or ".join(fault.workers)
+    more = "" if len(fault.workers) == 1 else "; one of them is at fault, more replays will tell"
+    return {
+        "factor": "worker",
+        "level": names,
+        "compared": fault.compared,
+        "different": fault.differing,
+        "says": f"worker {names}: {fault.differing} of {fault.compared} replays in which it had a "
+        f"part came out different{more}",
+    }
+
+
+def _compared(again: Sequence[Replayed]) -> str:
+    if not again:
+        return ""
+    equal = sum(r.equal for r in again)
+    return f" Of {len(again)} replayed trials {equal} came out the same to the bit."
+
+
+def _conclusion(found: Audit, count: int) -> str:
     """One sentence."""
-    if found.flags:
-        count = len(found.flags)
+    if count:
         what = "1 place stands" if count == 1 else f"{count} places stand"
         return (
             f"{what} out beyond chance; replay trials that ran there, or exclude the worker and "

@@ -130,7 +130,7 @@ def _write_outcomes(
         results,
         ("trial", "metric", "final", "best", "best_step"),
         [
-            (o.trial, name, _unsigned(m.final), _unsigned(m.best), m.best_step)
+            (o.trial, name, unsigned(m.final), unsigned(m.best), m.best_step)
             for o in mine
             for name, m in o.metrics.items()
         ],
@@ -147,7 +147,7 @@ def _write_outcomes(
     count_successes(session, sweep, wins)
 
 
-def _unsigned(value: float | None) -> float | None:
+def unsigned(value: float | None) -> float | None:
     """0.0 for -0.0: SQLite keeps no sign of zero, and findings are the same on every database."""
     return None if value is None else value + 0.0
 

@@ -3,6 +3,7 @@
 StoreError
 ├── UnknownSweepError, UnknownTrialError   404
 ├── StateConflictError                     409
+├── NotReplayableError                     409
 ├── IdempotencyConflictError               409
 ├── StoreOwnedError                        503
 └── BackupError                            409
@@ -52,6 +53,12 @@ class UnknownTrialError(StoreError):
 
 class StateConflictError(StoreError):
     """The sweep's state does not allow this."""
+
+    status = 409
+
+
+class NotReplayableError(StoreError):
+    """There is nothing to compare a replay with, or no worker that may run it."""
 
     status = 409
 

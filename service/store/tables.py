@@ -42,6 +42,8 @@ TRIAL_STATES = ("waiting", "running", *END_STATES)
 HAS_OUTCOME = ("finished", "left", "diverged")
 OPEN_SWEEPS = ("waiting", "running")
 ENDED_SWEEPS = ("finished", "cancelled")
+#: replays that are not over, in the words of the partial index over them
+OPEN_REPLAYS = "state IN ('waiting', 'running')"
 #: trials that wait apart, in the words of the partial index over them
 SUSPECTS = f"state = 'waiting' AND losses >= {SUSPECT}"
 
@@ -291,6 +293,36 @@ outcomes = Table(
     Column("curve", LargeBinary, nullable=False),
     Column("pack", Integer),
     Column("lane", Integer),
+)
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("id", Identity, primary_key=True, autoincrement=True),
+    Column("trial", ForeignKey("trials.id", ondelete="CASCADE"), nullable=False, index=True),
+    _sweep(index=True),
+    Column("state", String(16), nullable=False),
+    Column("losses", Integer, nullable=False, server_default="0"),
+    Column("author", Text, nullable=False),
+    Column("worker", Text),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("fingerprint", String(64)),
+    Column("equal", Integer),
+    Column("differs", Text),
+    Column("error", Text),
+    CheckConstraint(_in("state", ("waiting", "running", "done", "failed")), "state"),
+    CheckConstraint("(state IN ('done', 'failed')) = (ended_at IS NOT NULL)", "ended"),
+    CheckConstraint("(state = 'done') = (equal IS NOT NULL)", "equal"),
+    CheckConstraint("equal IN (0, 1) AND (equal = 0) = (differs IS NOT NULL)", "differs"),
+    CheckConstraint("(state = 'failed') = (error IS NOT NULL)", "error"),
+    CheckConstraint("losses >= 0", "losses"),
+    Index(
+        "ix_replays_open",
+        "id",
+        postgresql_where=text(OPEN_REPLAYS),
+        sqlite_where=text(OPEN_REPLAYS),
+    ),
 )
 
 workers = Table(

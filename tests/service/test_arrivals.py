@@ -36,6 +36,8 @@ PATHS = (
     f"{API}/progress",
     f"{API}/trials",
     *(f"{API}/trials?{query}" for query in FILTERS),
+    f"{API}/audit",
+    f"{API}/replays",
     *(f"/api/v1/trials/{trial}" for trial in (1, 9, 11, 12)),  # settled, arrived, errored, running
     *(f"{API}/report?format={form}" for form in ("json", "markdown", "csv")),
     "/",

@@ -30,6 +30,7 @@ class Served:
         self.woken = 0
         self.free: int | None = 10**15
         self.lacking: dict[str, str] = {}
+        self.classes: set[str] | None = None
         self.health = Health(store=True, dispatcher=True, workers=2)
         self.app = create_app(
             writing=self.writing,
@@ -39,6 +40,7 @@ class Served:
             health=lambda: self.health,
             free_bytes=lambda: self.free,
             lacking=lambda names: {n: self.lacking[n] for n in names if n in self.lacking},
+            classes=lambda: self.classes,
         )
 
     def wake(self) -> None:

@@ -27,6 +27,8 @@ PAGES = (
     "/fragments/sweeps/{sweep}/findings", "/static/dashboard.css", "/docs", "/openapi.json",
 )  # fmt: skip
 ROOT = "/api/v1/sweeps"
+#: bodies of routes that take no empty one
+BODIES = {f"{ROOT}/{{sweep}}/replay": {"sample": 0.5}}
 HUGE = 10**30
 
 
@@ -49,7 +51,7 @@ async def ask(
     if "presets" in path:
         names["name"] = "deep-mlp-demo"
     if method in ("POST", "PATCH"):
-        options.setdefault("json", spec() if path == ROOT else {})
+        options.setdefault("json", spec() if path == ROOT else BODIES.get(path, {}))
     return await api.request(method, path.format(**names), **options)
 
 

@@ -1,0 +1,314 @@
+"""Replays: ended trials that are run again, alone, to see whether they come out the same.
+
+A replay never touches the trial's outcome. Its author is the worker that recorded the outcome it
+is compared with; it waits until a worker of the same numerics class has nothing else to do.
+"""
+
+import hashlib
+import heapq
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, Text, cast, insert, select, update
+from sqlalchemy import literal_column as words
+from sqlalchemy.orm import Session
+
+from service.evidence.replayed import Replayed
+from service.store.completion import storable, unsigned
+from service.store.errors import NotReplayableError
+from service.store.plans import pack_from
+from service.store.sweeps import show as show_sweep
+from service.store.tables import (
+    HAS_OUTCOME,
+    cells,
+    outcomes,
+    replays,
+    settings,
+    structures,
+    sweeps,
+    trials,
+)
+from service.store.trials import show as show_trial
+from workers.messages import Assignment, Failure, MetricRecord, Outcome, PackSpec
+
+#: a replay whose worker was lost this often is not tried again
+MOST_LOSSES = 3
+#: replays that may be asked for at once
+MOST_ASKED = 10_000
+#: that are offered to workers in one turn
+_OFFERED = 64
+#: in the words of the partial index over them
+_OPEN = replays.c.state.in_((words("'waiting'"), words("'running'")))
+#: which numerics classes workers are of; None where nobody knows
+Classes = Collection[str] | None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A replay that waits for a worker."""
+
+    id: int
+    pack: PackSpec
+    class_id: str
+    author: str
+
+
+def ask(session: Session, trial: int, classes: Classes, now: datetime) -> int:
+    """Asks for a replay of a trial; one that is not over yet is not asked for twice.
+
+    Raises:
+        UnknownTrialError: there is no such trial.
+        NotReplayableError: it is not settled, has no outcome, or no worker is of its class.
+    """
+    found = show_trial(session, trial)
+    if not found.settled or found.state not in HAS_OUTCOME:
+        state = found.state if found.settled or found.state not in HAS_OUTCOME else "not settled"
+        raise NotReplayableError(
+            f"trial {trial} is {state} and was not run again; a replay compares a settled outcome "
+            "with what the same trial yields alone",
+            f"wait until its cohort is settled (`seedbed show {found.sweep}`), or name another",
+        )
+    if classes is not None and found.numerics not in classes:
+        raise _no_class(f"trial {trial} was trained", str(found.numerics), classes)
+    known = select(replays.c.id).where(replays.c.trial == trial, _OPEN)
+    again = session.scalar(known.limit(1))
+    return again if again is not None else _write(session, [(trial, found.sweep)], now)[0]
+
+
+def ask_sample(
+    session: Session, sweep: str, share: float, classes: Classes, now: datetime
+) -> list[int]:
+    """Asks for replays of a share of a sweep's settled outcomes, at least one.
+
+    Which ones is drawn from the sweep's root and each trial's cell and seed, so that nobody chooses
+    them and the same share gives the same ones.
+
+    Raises:
+        UnknownSweepError: there is no such sweep.
+        NotReplayableError: nothing is settled, no worker is of the class, or it would be too many.
+    """
+    root = show_sweep(session, sweep).spec["spec"]["root"]
+    every = session.execute(_settled(sweep)).all()
+    able = [r for r in every if classes is None or r.class_id in classes]
+    if not every:
+        raise NotReplayableError(
+            f"sweep {sweep} has no settled outcome; a replay compares one with what the same trial "
+            "yields alone",
+            f"wait until a cohort is settled (`seedbed show {sweep}`)",
+        )
+    if not able:
+        names = ", ".join(sorted({r.class_id for r in every}))
+        raise _no_class(f"sweep {sweep} was trained", names, classes or ())
+    count = max(1, math.ceil(share * len(able)))
+    if count > MOST_ASKED:
+        raise NotReplayableError(
+            f"{share:g} of {len(able)} trials are {count} replays; at most {MOST_ASKED:,} are "
+            "asked for at once, since each trains alone",
+            f"ask for a share of at most {MOST_ASKED / len(able):.3g}",
+        )
+    chosen = heapq.nsmallest(count, able, key=lambda r: _draw(root, r.cell, r.seed))
+    waiting = set(session.scalars(select(replays.c.trial).where(replays.c.sweep == sweep, _OPEN)))
+    return _write(session, [(r.id, sweep) for r in chosen if r.id not in waiting], now)
+
+
+def _draw(root: str, cell: int, seed: int) -> bytes:
+    return hashlib.sha256(f"replay {root} {cell} {seed}".encode()).digest()
+
+
+def _settled(sweep: str) -> Select[Any]:
+    return (
+        select(trials.c.id, trials.c.seed, cells.c.index.label("cell"), outcomes.c.class_id)
+        .join(cells, cells.c.id == trials.c.cell)
+        .join(outcomes, outcomes.c.trial == trials.c.id)
+        .join(sweeps, sweeps.c.id == trials.c.sweep)
+        .where(
+            trials.c.sweep == sweep,
+            trials.c.cohort < sweeps.c.settled_cohorts,
+            trials.c.state.in_(HAS_OUTCOME),
+        )
+    )
+
+
+def _no_class(what: str, own: str, classes: Collection[str]) -> NotReplayableError:
+    others = ", ".join(sorted(classes)) or "none, since none is up"
+    return NotReplayableError(
+        f"{what} in numerics class {own}, of which no worker is (theirs: {others}); results are "
+        "equal to the bit only within a class, so that a replay would tell nothing",
+        "start the service with the code, libraries and device that trained it, then ask again",
+    )
+
+
+def _write(session: Session, chosen: Sequence[tuple[int, str]], now: datetime) -> list[int]:
+    made = []
+    for trial, sweep in chosen:
+        author = select(trials.c.worker).where(trials.c.id == trial).scalar_subquery()
+        row = {"trial": trial, "sweep": sweep, "state": "waiting", "requested_at": now}
+        statement = insert(replays).values(**row, author=author).returning(replays.c.id)
+        made.append(int(session.execute(statement).scalar_one()))
+    return made
+
+
+def waiting(session: Session) -> list[Waiting]:
+    """Replays that a worker may begin, those that were asked for first."""
+    query = (
+        select(replays.c.id, cast(structures.c.pack, Text), outcomes.c.class_id, trials.c.worker)
+        .join(trials, trials.c.id == replays.c.trial)
+        .join(outcomes, outcomes.c.trial == trials.c.id)
+        .join(
+            structures,
+            (structures.c.sweep == trials.c.sweep) & (structures.c.index == trials.c.structure),
+        )
+        .where(_OPEN, replays.c.state == "waiting")
+        .order_by(replays.c.id)
+        .limit(_OFFERED)
+    )
+    return [Waiting(i, pack_from(pack), name, by) for i, pack, name, by in session.execute(query)]
+
+
+def begin(session: Session, replay: int, worker: str) -> Assignment:
+    """Gives a waiting replay to a worker: the trial, with the attempt that was recorded."""
+    session.execute(
+        update(replays).where(replays.c.id == replay).values(state="running", worker=worker)
+    )
+    row = session.execute(
+        select(
+            trials.c.id,
+            trials.c.attempt,
+            trials.c.seed,
+            cells.c["values"],
+            settings.c.hash,
+            sweeps.c.spec["spec"]["root"].as_string().label("root"),
+        )
+        .join(trials, trials.c.id == replays.c.trial)
+        .join(cells, cells.c.id == trials.c.cell)
+        .join(
+            settings,
+            (settings.c.sweep == trials.c.sweep) & (settings.c.index == trials.c.setting),
+        )
+        .join(sweeps, sweeps.c.id == trials.c.sweep)
+        .where(replays.c.id == replay)
+    ).one()
+    setting, root = int(row.hash, 16), int(row.root, 16)
+    return Assignment(row.id, row.attempt, root, setting, row.seed, row.values)
+
+
+def record(
+    session: Session, replay: int, came: Outcome | Failure, worker: str, now: datetime
+) -> bool | None:
+    """Compares what a replay came to with the outcome; None where there is nothing to compare."""
+    row = session.execute(
+        select(replays.c.trial).where(replays.c.id == replay, replays.c.state == "running")
+    ).one_or_none()
+    if row is None:  # deleted with its sweep
+        return None
+    if isinstance(came, Failure):
+        _end(session, replay, now, worker, state="failed", error=storable(came.error))
+        return None
+    found = show_trial(session, row.trial)
+    if found.state not in HAS_OUTCOME or (found.attempt, found.id) != (came.attempt, came.trial):
+        why = "the trial is being run again meanwhile; there is no outcome to compare with"
+        _end(session, replay, now, worker, state="failed", error=why)
+        return None
+    differs = [
+        name
+        for name, one, other in (
+            ("end state", found.state, came.end_state),
+            ("steps", found.steps, came.steps),
+            ("fingerprint", found.fingerprint, came.fingerprint),
+            ("metrics", dict(found.metrics), _stored(came)),
+        )
+        if one != other
+    ]
+    _end(
+        session,
+        replay,
+        now,
+        worker,
+        state="done",
+        author=found.worker,
+        fingerprint=came.fingerprint,
+        equal=int(not differs),
+        differs=", ".join(differs) or None,
+    )
+    return not differs
+
+
+def _stored(came: Outcome) -> dict[str, MetricRecord]:
+    """Its metrics as the store would give them back."""
+    return {
+        name: MetricRecord(unsigned(m.final), unsigned(m.best), m.best_step)
+        for name, m in came.metrics.items()
+    }
+
+
+def _end(session: Session, replay: int, now: datetime, worker: str, **values: Any) -> None:
+    ended = {"ended_at": now, "worker": worker, **values}
+    session.execute(update(replays).where(replays.c.id == replay).values(**ended))
+
+
+def lose(session: Session, replay: int, now: datetime) -> None:
+    """Its worker was lost: it waits again, or has failed if that happens too often."""
+    row = session.execute(
+        select(replays.c.losses).where(replays.c.id == replay, replays.c.state == "running")
+    ).one_or_none()
+    if row is None:
+        return
+    values: dict[str, Any] = {"losses": row.losses + 1, "state": "waiting"}
+    if row.losses + 1 >= MOST_LOSSES:
+        why = f"its worker was lost {MOST_LOSSES} times; look for worker_lost in the service's log"
+        values |= {"state": "failed", "ended_at": now, "error": why}
+    session.execute(update(replays).where(replays.c.id == replay).values(**values))
+
+
+def hand_back(session: Session, keep: Iterable[int]) -> int:
+    """Lets replays wait again that run in the store and are held by no worker."""
+    running = session.scalars(select(replays.c.id).where(_OPEN, replays.c.state == "running")).all()
+    lost = set(running) - set(keep)
+    for replay in sorted(lost):
+        session.execute(update(replays).where(replays.c.id == replay).values(state="waiting"))
+    return len(lost)
+
+
+def alive(session: Session, found: Collection[int]) -> set[int]:
+    """Of replays that workers hold, those that are still wanted: their sweep may be deleted."""
+    if not found:
+        return set()
+    query = select(replays.c.id).where(replays.c.id.in_(found), replays.c.state == "running")
+    return set(session.scalars(query))
+
+
+def listed(
+    session: Session,
+    *,
+    sweep: str | None = None,
+    trial: int | None = None,
+    after: int = 0,
+    limit: int = 100,
+) -> list[dict[str, Any]]:
+    """Replays of a sweep or a trial, in the order in which they were asked for."""
+    query = select(replays).where(replays.c.id > after).order_by(replays.c.id).limit(limit)
+    if sweep is not None:
+        query = query.where(replays.c.sweep == sweep)
+    if trial is not None:
+        query = query.where(replays.c.trial == trial)
+    return [dict(r) for r in session.execute(query).mappings()]
+
+
+def counts(session: Session, sweep: str) -> dict[str, int]:
+    """How many replays of a sweep wait, run, failed, came out equal and came out different."""
+    rows = session.execute(select(replays.c.state, replays.c.equal).where(replays.c.sweep == sweep))
+    found = dict.fromkeys(("waiting", "running", "failed", "equal", "different"), 0)
+    for state, equal in rows:
+        found[("different", "equal")[equal] if state == "done" else state] += 1
+    return found
+
+
+def compared(session: Session, sweep: str) -> list[Replayed]:
+    """Who recorded, who ran again, and whether it came out the same."""
+    query = select(replays.c.author, replays.c.worker, replays.c.equal).where(
+        replays.c.sweep == sweep, replays.c.state == "done"
+    )
+    return [Replayed(a, w, bool(equal)) for a, w, equal in session.execute(query)]
