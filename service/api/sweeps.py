@@ -10,15 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from models.catalog import experiments
-from service.api.disk import check_disk, disk_bytes
+from service.api.disk import check_disk
+from service.api.planned import plan_json
 from service.api.state import Reading, State, StateDep, Writing
 from service.api.views import progress_json, sweep_json
 from service.errors import ProblemError
 from service.plan import Plan
 from service.spec import parse
-from service.store import sweeps
+from service.store import speeds, sweeps
 from service.store.progress import progress
-from service.structures import data_sets, resolved
+from service.structures import data_sets
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"])
 
@@ -53,7 +54,8 @@ def submit(
     if dry_run:
         check_data(plan, state)
         response.status_code = 200
-        return plan_json(plan, state)
+        with state.reading() as reading:  # not the writer's lock
+            return plan_json(plan, state, speeds.of_experiment(reading, plan.experiment))
     key = None
     if idempotency_key is not None:
         text = json.dumps(body, sort_keys=True)
@@ -78,50 +80,6 @@ def check_data(plan: Plan, state: State) -> None:
             f"no worker has data set {name}, which the sweep trains on; nothing was stored",
             cure,
         )
-
-
-def plan_json(plan: Plan, state: State) -> dict[str, Any]:
-    """What a plan would run; packs are those of the first, widest claims."""
-    lanes = state.configuration.pack_lanes
-    by_structure = [0] * len(plan.structures)
-    for cell in plan.cells:
-        by_structure[cell.structure] += plan.seeds
-    return {
-        "trials": plan.trials,
-        "cells": len(plan.cells),
-        "arms": [arm.name for arm in plan.arms],
-        "settings": len(plan.settings),
-        "structures": len(plan.structures),
-        "seeds": plan.seeds,
-        "cohorts": plan.cohorts,
-        "segments": sum(
-            n * s.pack.steps // s.pack.segment
-            for n, s in zip(by_structure, plan.structures, strict=True)
-        ),
-        "lanes": lanes,
-        "packs": sum(-(-n // lanes) for n in by_structure),
-        "memory": memory_json(plan, lanes),
-        "disk_bytes": disk_bytes(plan),
-        "spec": plan.spec,
-    }
-
-
-def memory_json(plan: Plan, lanes: int) -> dict[str, int] | None:
-    """Bytes that the largest structure takes at most; None where only training tells.
-
-    A pack's are of all its lanes in one group. A worker with less holds fewer lanes, or trains
-    fewer of them at once.
-    """
-    found = experiments()[plan.experiment]
-    if found.memory is None:
-        return None
-    each = [
-        found.memory(settings, structure.pack.segment)
-        for structure, settings in zip(plan.structures, resolved(plan, found), strict=True)
-    ]
-    held, training = max(m.held for m in each), max(m.training for m in each)
-    whole = max(lanes * (m.held + m.training) for m in each)
-    return {"lane_held_bytes": held, "lane_training_bytes": training, "pack_bytes": whole}
 
 
 @router.get("")

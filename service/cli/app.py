@@ -2,7 +2,7 @@
 
 import typer
 
-from service.cli import bench, catalogue, operate, replay, report, submit, sweeps
+from service.cli import bench, catalogue, operate, plan, replay, report, submit, sweeps
 
 app = typer.Typer(
     name="seedbed",
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 
 app.command()(operate.serve)
+app.command()(plan.plan)
 app.command()(submit.submit)
 app.command()(submit.watch)
 app.command()(report.report)

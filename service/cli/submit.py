@@ -55,8 +55,8 @@ def submit(
     if watch and dry_run:
         fail("a dry run starts nothing that could be watched; drop --watch or --dry-run", USAGE)
     with connected(url) as client:
-        spec = _spec(client, file, preset)
-        _override(spec, seeds=seeds, root=root, name=name)
+        spec = spec_of(client, file, preset)
+        override(spec, seeds=seeds, root=root, name=name)
         if dry_run:
             typer.echo(json.dumps(client.submit(spec, dry_run=True), indent=2))
             return
@@ -77,7 +77,8 @@ def watch(sweep: SweepId, url: Url = DEFAULT) -> None:
         _look_on(client, sweep)
 
 
-def _spec(client: "Client", file: str | None, preset: str | None) -> dict[str, Any]:
+def spec_of(client: "Client", file: str | None, preset: str | None) -> dict[str, Any]:
+    """The spec of a file, or of a preset where one is named."""
     from service.client import read_spec
 
     if preset is not None:
@@ -85,7 +86,7 @@ def _spec(client: "Client", file: str | None, preset: str | None) -> dict[str, A
     return read_spec(file if file == "-" else Path(file or ""))
 
 
-def _override(spec: dict[str, Any], *, seeds: int | None, **others: str | None) -> None:
+def override(spec: dict[str, Any], *, seeds: int | None, **others: str | None) -> None:
     """Replaces keys of the spec; a cohort larger than the seeds shrinks with them, audibly."""
     if seeds is not None:
         spec["seeds"] = seeds

@@ -17,7 +17,17 @@ from sqlalchemy.orm import Session
 from service.dispatch.decide import Take, Waiting, offered, replayed, stranded, takes
 from service.dispatch.peers import Peer, slots
 from service.dispatch.telemetry import ended_steps
-from service.store import claims, classes, completion, places, release, replays, sweeps, widths
+from service.store import (
+    claims,
+    classes,
+    completion,
+    places,
+    release,
+    replays,
+    speeds,
+    sweeps,
+    widths,
+)
 from service.store.errors import StateConflictError, UnknownSweepError
 from workers.messages import (
     Assignment,
@@ -108,6 +118,8 @@ class Turn:
                 returned[name].append((reply.worker, reply.value))
                 found = reply.value.widths
                 widths.remember(self._session, peer.pack, name, found, self._now)
+                took = reply.value.lane_steps, reply.value.seconds
+                speeds.add(self._session, peer.pack, name, *took, self._now)
             else:
                 self._lose(reply.worker, reply.lost or reply.error or "no answer")
         for numerics_id, answers in returned.items():

@@ -15,6 +15,7 @@ from service.spec.criteria import (
     leave_rule,
 )
 from service.spec.fit import judge_fit
+from service.spec.power import effect_of
 from service.spec.problems import Problem, SpecError, from_pydantic, shown
 from service.spec.shape import Shape
 from workers.messages import PackSpec
@@ -159,6 +160,10 @@ class _Builder:
         if contrast is not None:
             declared = {k: v for k, v in vars(contrast).items() if v is not None}
             shape["primary"] = declared
+        if shape["power"] is None:
+            del shape["power"]
+        else:
+            shape["power"]["effect"] = effect_of(self.shape)
         return shape
 
 

@@ -16,6 +16,7 @@ from service.plan import Plan
 from service.spec.build import build_plan
 from service.spec.criteria import judge_alone
 from service.spec.fit import judge_fit
+from service.spec.power import judge_power
 from service.spec.problems import Problem, SpecError, from_pydantic, near, shown
 from service.spec.shape import LATER_KEYS, Shape
 
@@ -34,7 +35,7 @@ def parse(body: object, experiments: Mapping[str, Experiment]) -> Plan:
         SpecError: with every problem that was found.
     """
     shape = _shape(body)
-    problems = _sizes(shape) + judge_alone(shape)
+    problems = _sizes(shape) + judge_alone(shape) + judge_power(shape)
     experiment = experiments.get(shape.experiment)
     if experiment is None:
         cure = near(shape.experiment, experiments)

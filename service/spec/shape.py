@@ -63,6 +63,19 @@ class Primary(_Shape):
     sided: Literal["two", "greater", "less"] = "two"
 
 
+class Power(_Shape):
+    """What is expected of the primary contrast; it plans, and changes no trial.
+
+    `baseline` is the rate of the arm that is compared against, `effect` the other's rate minus it
+    (by default primary.effect), `correlation` that within pairs, `wanted` the power.
+    """
+
+    baseline: Annotated[float, Field(ge=0, le=1)]
+    effect: Annotated[float, Field(ge=-1, le=1)] | None = None
+    correlation: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    wanted: Annotated[float, Field(ge=0.5, le=0.9999)] = 0.9
+
+
 class Shape(_Shape):
     """A sweep's spec."""
 
@@ -78,6 +91,7 @@ class Shape(_Shape):
     evaluate: Evaluate = Evaluate()
     success: Success
     primary: Primary | None = None
+    power: Power | None = None
     leave: Literal["never", "at_success"] = "never"
     keep_weights: Literal["none"] = "none"
 
@@ -89,7 +103,6 @@ LATER_KEYS = {
     "priority": "priorities",
     "labels": "labels",
     "note": "notes",
-    "power": "power planning",
 }
 
 

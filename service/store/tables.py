@@ -6,6 +6,7 @@ Counters stand beside what they count (arms, cells, *_successes), twice: `arrive
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     CheckConstraint,
     Column,
     ColumnElement,
@@ -362,6 +363,19 @@ widths = Table(
     Column("lanes", Integer, nullable=False),
     Column("measured_at", UtcDateTime, nullable=False),
     CheckConstraint("lanes >= 1", "lanes"),
+)
+
+speeds = Table(
+    "speeds",
+    metadata,
+    Column("structure", String(32), primary_key=True),
+    Column("class_id", String(64), primary_key=True),
+    Column("experiment", String(200), nullable=False),
+    Column("lane_steps", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("measured_at", UtcDateTime, nullable=False),
+    CheckConstraint("lane_steps >= 1", "lane_steps"),
+    CheckConstraint("seconds > 0", "seconds"),
 )
 
 leases = Table(

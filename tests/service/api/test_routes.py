@@ -73,6 +73,20 @@ async def test_a_dry_run_counts_and_stores_nothing(api: httpx.AsyncClient) -> No
     assert (await api.get("/api/v1/sweeps")).json()["items"] == []
 
 
+async def test_a_dry_run_tells_power_and_that_its_time_was_never_measured(
+    api: httpx.AsyncClient,
+) -> None:
+    body = (await api.post("/api/v1/sweeps?dry_run=true", json=spec())).json()
+    assert body["power"] is None
+    assert (body["time"]["basis"], body["time"]["seconds"]) == ("none", None)
+    assert body["time"]["lane_steps"] == 24 * 200
+    asked = spec(seeds=734, power={"baseline": 0.05, "effect": 0.03})
+    body = (await api.post("/api/v1/sweeps?dry_run=true", json=asked)).json()
+    assert body["power"]["pairs"] == body["power"]["pairs_wanted"] == 1468
+    assert body["power"]["power"] >= 0.9
+    assert (await api.get("/api/v1/sweeps")).json()["items"] == []
+
+
 @pytest.mark.parametrize("query", ["", "?dry_run=true"])
 async def test_a_sweep_whose_data_no_worker_has_is_refused_with_the_cure(
     api: httpx.AsyncClient, served: Served, query: str
