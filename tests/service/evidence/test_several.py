@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import cochrans_q
 from statsmodels.stats.multitest import multipletests
 
+from service.evidence.pairs import Pairs
 from service.evidence.several import Blocks, benjamini_hochberg, holm
 
 patterns = st.dictionaries(
@@ -68,6 +69,22 @@ def test_patterns_are_counted_from_a_table_of_outcomes() -> None:
     pairs = blocks.pair(0, 1)
     assert (pairs.both, pairs.only_a, pairs.only_b, pairs.neither) == (1, 2, 1, 0)
     assert Blocks.counted(("a", "b"), np.zeros((0, 2), dtype=bool)).n == 0
+
+
+@given(patterns)
+def test_counting_the_rows_of_patterns_gives_them_back(found: dict[tuple[bool, ...], int]) -> None:
+    blocks = Blocks(("a", "b", "c"), found)
+    assert Blocks.counted(("a", "b", "c"), rows(blocks).astype(bool)) == blocks
+
+
+def test_the_most_arms_are_counted_and_one_more_is_refused() -> None:
+    won = np.zeros((3, 62), dtype=bool)
+    won[0, 61] = won[1, 0] = True
+    blocks = Blocks.counted(tuple(map(str, range(62))), won)
+    assert blocks.n == len(blocks.patterns) == 3
+    assert blocks.pair(61, 0) == Pairs(0, 1, 1, 1)
+    with pytest.raises(ValueError, match="63 arms; at most 62"):
+        Blocks.counted(tuple(map(str, range(63))), np.zeros((1, 63), dtype=bool))
 
 
 def test_each_pair_is_mcnemars_exact_with_holms_steps() -> None:

