@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from service.evidence.stopping import Rule
 from workers.messages import Comparison, PackSpec
 
 
@@ -90,6 +91,17 @@ class Plan:
     contrast: Contrast | None
     seeds: int
     cohort: int
+    stop: Rule | None = None
+
+    @property
+    def compared(self) -> list[tuple[Arm, Arm]]:
+        """The contrasts: the primary one first, then every other arm against the same one."""
+        if self.contrast is None:
+            return []
+        by_name = {arm.name: arm for arm in self.arms}
+        first, against = by_name[self.contrast.arm], by_name[self.contrast.against]
+        others = [arm for arm in self.arms if arm not in (first, against)]
+        return [(arm, against) for arm in (first, *others)]
 
     @property
     def trials(self) -> int:

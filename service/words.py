@@ -24,6 +24,12 @@ def rate(successes: int, settled: int) -> str:
     return f"{successes} of {settled}  {100 * successes / settled:.1f} %" if settled else "-"
 
 
+def stopped(found: Mapping[str, Any], cohorts: int) -> str:
+    """Why and where a stop rule ended a sweep: `stopped by evidence after cohort 7 of 20`."""
+    why = "by evidence" if found["when"] == "evidence" else "as futile"
+    return f"stopped {why} after cohort {found['cohort']} of {cohorts}"
+
+
 def duration(seconds: float) -> str:
     """Coarse on purpose: `40 s`, `12 min`, `3.5 h`, `2.1 days`."""
     if seconds < _MINUTE_S:

@@ -92,7 +92,7 @@ def index(
     """Sweeps, newest first; `next` continues."""
     found = sweeps.page(session, after=after, limit=limit + 1)
     items = [
-        sweep_json(v, progress(session, v.id), state.running_share(v.id), with_spec=False)
+        sweep_json(v, progress(session, v.id), state.running_share(v.id), whole=False)
         for v in found[:limit]
     ]
     return {"items": items, "next": found[limit - 1].id if len(found) > limit else None}

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from service.api.evidence import evidence_json, rate_json, stop_json
 from service.store.progress import Progress
 from service.store.sweeps import CODE_CHANGED, SweepView
 from service.store.tables import HAS_OUTCOME
@@ -25,9 +26,9 @@ def cure_of(view: SweepView) -> str | None:
 
 
 def sweep_json(
-    view: SweepView, progress: Progress, share: float | None, *, with_spec: bool = True
+    view: SweepView, progress: Progress, share: float | None, *, whole: bool = True
 ) -> dict[str, Any]:
-    """A sweep."""
+    """A sweep; in a list without its spec and evidence."""
     base = f"/api/v1/sweeps/{view.id}"
     body: dict[str, Any] = {
         "id": view.id,
@@ -42,7 +43,7 @@ def sweep_json(
         "ended_at": moment(view.ended_at),
         "trials": view.trials,
         "classes": list(view.classes),
-        "progress": progress_json(progress, share),
+        "progress": progress_json(progress, share, with_evidence=whole),
         "links": {
             "self": base,
             "progress": f"{base}/progress",
@@ -51,15 +52,18 @@ def sweep_json(
             "page": f"/sweeps/{view.id}",
         },
     }
-    if with_spec:
+    if whole:
         body["spec"] = view.spec["spec"]
     return body
 
 
-def progress_json(progress: Progress, share: float | None) -> dict[str, Any]:
+def progress_json(
+    progress: Progress, share: float | None, *, with_evidence: bool = True
+) -> dict[str, Any]:
     """Counters. What arrived is one number an arm: with `leave` even its kinds tell successes.
 
-    End states and successes are of settled cohorts only; errored and cancelled are nobody's.
+    End states, successes and evidence are of settled cohorts only; errored and cancelled are
+    nobody's. `evidence` and every `anytime` are None where they are left out.
     """
     return {
         "state": progress.state,
@@ -88,13 +92,18 @@ def progress_json(progress: Progress, share: float | None) -> dict[str, Any]:
                             "at": rule.at,
                             "primary": rule.primary,
                             "successes": won,
+                            "anytime": rate_json(progress, index, rule.index)
+                            if with_evidence
+                            else None,
                         }
                         for rule, won in zip(progress.criteria, arm.successes, strict=True)
                     ],
                 },
             }
-            for arm in progress.arms
+            for index, arm in enumerate(progress.arms)
         ],
+        "stop": stop_json(progress),
+        "evidence": evidence_json(progress) if with_evidence else None,
         "eta_s": eta_s(progress, share, datetime.now(UTC)),
     }
 

@@ -95,7 +95,7 @@ def static(name: str, if_none_match: IfNoneMatch = None) -> Response:
 def _newest(session: Reading, state: State, after: str | None) -> dict[str, Any]:
     found = sweeps.page(session, after=after, limit=PAGE + 1)
     items = [
-        sweep_json(v, progress(session, v.id), state.running_share(v.id), with_spec=False)
+        sweep_json(v, progress(session, v.id), state.running_share(v.id), whole=False)
         for v in found[:PAGE]
     ]
     following = found[PAGE - 1].id if len(found) > PAGE else None

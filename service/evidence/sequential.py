@@ -169,6 +169,12 @@ class Anytime:
 
 def anytime(pairs: Pairs, unseen: Unseen, sided: Sided = "two", alpha: float = ALPHA) -> Anytime:
     """The evidence; a pair that misses an outcome is as unfavourable to a claim as it can be."""
+    log_e = log_e_unseen(pairs, unseen, sided)
+    return Anytime(log_e, p_anytime(log_e), difference_unseen(pairs, unseen, alpha))
+
+
+def log_e_unseen(pairs: Pairs, unseen: Unseen, sided: Sided = "two") -> float:
+    """The log of the e-value whose missing outcomes are those that make it least."""
     a, b = pairs.only_a, pairs.only_b
     if sided == "greater":
         b += unseen.for_b
@@ -178,7 +184,11 @@ def anytime(pairs: Pairs, unseen: Unseen, sided: Sided = "two", alpha: float = A
         b += min(unseen.for_b, a - b)
     else:
         a += min(unseen.for_a, b - a)
-    log_e = log_e_paired(a, b, sided)
+    return log_e_paired(a, b, sided)
+
+
+def difference_unseen(pairs: Pairs, unseen: Unseen, alpha: float = ALPHA) -> tuple[float, float]:
+    """The difference's confidence sequence, as wide as any way of filling in what is missing."""
     low = difference_sequence(replace(pairs, only_b=pairs.only_b + unseen.for_b), alpha)[0]
     high = difference_sequence(replace(pairs, only_a=pairs.only_a + unseen.for_a), alpha)[1]
-    return Anytime(log_e, p_anytime(log_e), (low, high))
+    return low, high

@@ -6,7 +6,7 @@ from typing import Any
 
 from service.evidence.pairs import Pairs, Sided, bounds
 from service.evidence.rates import Rate
-from service.evidence.sequential import Unseen, anytime
+from service.evidence.sequential import ALPHA, Unseen, anytime
 from service.plan import Arm, Criterion, Plan
 from service.report.declared import UNDECLARED, declared, over_grid
 from service.report.pairing import Pairing, PairTable, table, tables
@@ -75,7 +75,9 @@ def contrast(
         **fixed,
         "sided": sided,
         "effect": plan.contrast.effect if plan.contrast is not None and primary else None,
-        "anytime": _anytime(pairs, counts, sided),
+        "anytime": _anytime(
+            pairs, counts, sided, plan.stop.alpha if plan.stop is not None and primary else ALPHA
+        ),
         "correlation": pairs.correlation(),
         "saving": asdict(saving) if saving else None,
         "bounds": list(limits) if limits else None,
@@ -96,13 +98,18 @@ def _why(counts: PairTable) -> str:
     return f"each of the {missing} pairs misses an outcome" if missing else "no pair is settled"
 
 
-def _anytime(pairs: Pairs, counts: PairTable, sided: Sided) -> dict[str, Any] | None:
-    """What holds at any look; None without settled pairs."""
+def _anytime(pairs: Pairs, counts: PairTable, sided: Sided, alpha: float) -> dict[str, Any] | None:
+    """What holds at any look, its interval at 1 - alpha; None without settled pairs."""
     if not pairs.n:
         return None
     unseen = Unseen(
         for_a=counts.a_won + counts.b_lost + counts.missing,
         for_b=counts.a_lost + counts.b_won + counts.missing,
     )
-    found = anytime(pairs, unseen, sided)
-    return {"log_e": found.log_e, "p": found.p, "interval": list(found.interval)}
+    found = anytime(pairs, unseen, sided, alpha)
+    return {
+        "log_e": found.log_e,
+        "p": found.p,
+        "interval": list(found.interval),
+        "alpha": alpha,
+    }

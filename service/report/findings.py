@@ -1,6 +1,7 @@
 """Findings: a pure function of the plan and of the settled trials."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,13 @@ from service.report.sample import Sample, Verdict
 from service.report.selection import best_cell
 from service.report.times import times
 from service.report.values import finals, judged, withheld
+from service.store.progress import Stopped
 
 
 def findings(
     plan: Plan,
     settled_cohorts: int,
+    stopped: Stopped | None,
     sample: Sample,
     verdicts: Sequence[Verdict],
     first_steps: Mapping[int, NDArray[np.int32]],
@@ -32,6 +35,8 @@ def findings(
     """What a report says, as JSON.
 
     Args:
+        settled_cohorts: how many cohorts there are findings of.
+        stopped: why there are no more, where a stop rule said so.
         verdicts: what `sample.won` says by each criterion, in order.
         first_steps: of criteria judged at any evaluation, as `firsts.first_steps` finds them.
         cells, arms: the recount.
@@ -51,7 +56,7 @@ def findings(
     _adjust(criteria)
     return {
         "spec": plan.spec,
-        "plan": _plan(plan, settled_cohorts, complete=complete),
+        "plan": _plan(plan, settled_cohorts, stopped, complete=complete),
         "estimand": _estimand(plan),
         "arms": [
             {
@@ -68,12 +73,22 @@ def findings(
     }
 
 
-def _plan(plan: Plan, settled_cohorts: int, *, complete: bool) -> dict[str, Any]:
-    """How much of the plan the findings rest on, and why intervals may be missing."""
+def _plan(
+    plan: Plan, settled_cohorts: int, stopped: Stopped | None, *, complete: bool
+) -> dict[str, Any]:
+    """How much of the plan the findings rest on, and why intervals may be missing.
+
+    `claim_by` says what carries a claim: fixed-n interval and test at the end of the plan, or,
+    where evidence may stop or has stopped the sweep, what holds at any look.
+    """
     reason = (
         "intervals and p need the whole plan: a fixed-n interval at a moment chosen by looking is "
         "not valid"
     )
+    found, by_evidence = None, plan.stop is not None and "evidence" in plan.stop.when
+    if stopped is not None and plan.stop is not None:
+        found = asdict(stopped) | {"alpha": plan.stop.alpha}
+        reason = "fixed-n intervals and p are not valid after stopping"
     return {
         "seeds": plan.seeds,
         "cells": len(plan.cells),
@@ -82,6 +97,8 @@ def _plan(plan: Plan, settled_cohorts: int, *, complete: bool) -> dict[str, Any]
         "settled_cohorts": settled_cohorts,
         "settled_seeds": min(plan.seeds, settled_cohorts * plan.cohort),
         "complete": complete,
+        "stopped": found,
+        "claim_by": "anytime" if found or by_evidence else "fixed_n",
         "no_intervals": None if complete else reason,
     }
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from service.report.claim import claim
+from service.report.claim import claim, claim_at_any_look
 from service.report.harmless import in_markdown
-from service.words import p, percent, points, rule
+from service.words import p, percent, points, rule, stopped
 
 #: beyond this a logarithm's number is not written out
 _LARGEST = 600.0
@@ -19,7 +19,12 @@ def headline(f: Mapping[str, Any], c: Mapping[str, Any]) -> str:
     lines = [f"Success is {rule(c)}: {rates}."]
     if c["contrasts"]:
         lines += _difference(c["contrasts"][0], plan)
-    if not plan["complete"]:
+    if plan["stopped"] is not None:
+        lines.append(
+            f"The sweep {stopped(plan['stopped'], plan['cohorts'])}, as its stop rule says; "
+            f"{plan['no_intervals']}, and outcomes of later cohorts are not counted."
+        )
+    elif not plan["complete"]:
         lines.append(
             f"Only {plan['settled_seeds']} of {plan['seeds']} seeds a cell are settled; "
             "counts and rates are of those."
@@ -41,21 +46,31 @@ def _rate(e: Mapping[str, Any]) -> str:
 
 def _difference(k: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
     arm, against = in_markdown(k["arm"]), in_markdown(k["against"])
-    if not plan["complete"]:
-        return [f"Interim: {plan['no_intervals']}.", *_at_any_look(k, arm, against)]
-    if k["interval"] is None:
+    if k["pairs"] == 0 and (plan["complete"] or plan["stopped"]):
         missing = sum(k["incomplete_pairs"].values())
         why = f"each of the {missing} pairs misses an outcome"
         return [f"**{arm}** against **{against}**: the difference is not estimable, because {why}."]
+    if not plan["complete"] and plan["stopped"] is None:
+        return [f"Interim: {plan['no_intervals']}.", *_at_any_look(k, arm, against)]
+    lines = [] if k["interval"] is None else [_fixed(k, arm, against)]
+    if plan["claim_by"] == "fixed_n":
+        said = claim(k, arm)
+    else:
+        lines += _at_any_look(k, arm, against)
+        said = claim_at_any_look(k, arm)
+    return [*lines, said.replace("No claim", "**No claim**", 1)]
+
+
+def _fixed(k: Mapping[str, Any], arm: str, against: str) -> str:
+    """What the whole plan says."""
     low, high = k["interval"]
     chance = p(k["p"])
     test = f"p {chance}" if chance.startswith("<") else f"p = {chance}"
-    found = (
+    return (
         f"**{arm}** against **{against}** on {k['pairs']} pairs: difference "
         f"{points(k['difference'])} points, 95 % interval [{points(low)}, {points(high)}], "
         f"exact McNemar {test} ({k['sided']}-sided)."
     )
-    return [found, claim(k, arm).replace("No claim", "**No claim**", 1)]
 
 
 def _at_any_look(k: Mapping[str, Any], arm: str, against: str) -> list[str]:
@@ -69,7 +84,8 @@ def _at_any_look(k: Mapping[str, Any], arm: str, against: str) -> list[str]:
     at_most = f"p {chance}" if chance.startswith("<") else f"p = {chance}"
     said = (
         f"What holds at any look, of **{arm}** against **{against}** on {k['pairs']} settled "
-        f"pairs: the difference lies between {points(low)} and {points(high)} points (95 % "
-        f"confidence sequence); e-value {e:.3g}, anytime-valid {at_most}."
+        f"pairs: the difference lies between {points(low)} and {points(high)} points "
+        f"({100 * (1 - found['alpha']):g} % confidence sequence); "
+        f"e-value {e:.3g}, anytime-valid {at_most}."
     )
     return [said]

@@ -17,10 +17,9 @@ from service.spec.criteria import (
 from service.spec.fit import judge_fit
 from service.spec.power import effect_of
 from service.spec.problems import Problem, SpecError, from_pydantic, shown
-from service.spec.shape import Shape
+from service.spec.shape import Shape, cohort_of
+from service.spec.stop import stop_of
 from workers.messages import PackSpec
-
-COHORT = 50
 
 
 def build_plan(shape: Shape, experiment: Experiment, root: str) -> Plan:
@@ -51,7 +50,7 @@ class _Builder:
         for setting in settings:
             self._cells(setting, arms, cells)
             self._check()
-        cohort = shape.cohort or min(COHORT, shape.seeds)
+        cohort = cohort_of(shape)
         return Plan(
             spec=self._normal(cohort, settings[0]),
             name=shape.name,
@@ -65,6 +64,7 @@ class _Builder:
             contrast=contrast_of(shape),
             seeds=shape.seeds,
             cohort=cohort,
+            stop=stop_of(shape),
         )
 
     def _check(self) -> None:
@@ -164,6 +164,10 @@ class _Builder:
             del shape["power"]
         else:
             shape["power"]["effect"] = effect_of(self.shape)
+        if self.shape.stop is None:
+            shape.pop("stop")
+        elif len(shape["stop"]["when"]) == 1:
+            shape["stop"]["when"] = shape["stop"]["when"][0]
         return shape
 
 

@@ -19,6 +19,7 @@ from service.spec.fit import judge_fit
 from service.spec.power import judge_power
 from service.spec.problems import Problem, SpecError, from_pydantic, near, shown
 from service.spec.shape import LATER_KEYS, Shape
+from service.spec.stop import judge_stop
 
 MOST_TRIALS = 10_000_000
 MOST_CELLS = 100_000
@@ -35,7 +36,12 @@ def parse(body: object, experiments: Mapping[str, Experiment]) -> Plan:
         SpecError: with every problem that was found.
     """
     shape = _shape(body)
-    problems = _sizes(shape) + judge_alone(shape) + judge_power(shape)
+    problems = [
+        *_sizes(shape),
+        *judge_alone(shape),
+        *judge_power(shape),
+        *judge_stop(shape),
+    ]
     experiment = experiments.get(shape.experiment)
     if experiment is None:
         cure = near(shape.experiment, experiments)

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+
+from service.evidence.stopping import WHEN, When
 
 #: a name is one line on pages and in reports, reads from left to right, and holds no NUL, which
 #: PostgreSQL does not take
@@ -76,6 +78,32 @@ class Power(_Shape):
     wanted: Annotated[float, Field(ge=0.5, le=0.9999)] = 0.9
 
 
+def _when(value: Any) -> list[When]:
+    """One rule by its name, or a list of both; in one order, so that equal specs are equal."""
+    named = value if isinstance(value, list | tuple) else [value]
+    known = [when for when in WHEN if when in named]
+    if not named or len(known) != len(named):
+        raise ValueError(
+            f"a sweep stops by {' or '.join(WHEN)}; write one of them, or both as a list"
+        )
+    return known
+
+
+_NAMES = {"enum": list(WHEN), "type": "string"}
+_ONE_OR_BOTH = {"anyOf": [_NAMES, {"type": "array", "items": _NAMES, "minItems": 1}]}
+
+
+class Stop(_Shape):
+    """When a sweep ends before its plan, judged after each settled cohort but the last.
+
+    `evidence`: the primary contrast's e-value reaches 1 / alpha. `futile`: the confidence sequence
+    of its difference rules out `primary.effect`.
+    """
+
+    when: Annotated[list[When], PlainValidator(_when), WithJsonSchema(_ONE_OR_BOTH)]
+    alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+
+
 class Shape(_Shape):
     """A sweep's spec."""
 
@@ -93,12 +121,21 @@ class Shape(_Shape):
     primary: Primary | None = None
     power: Power | None = None
     leave: Literal["never", "at_success"] = "never"
+    stop: Stop | None = None
     keep_weights: Literal["none"] = "none"
+
+
+#: seeds of a cohort unless the spec says so
+COHORT = 50
+
+
+def cohort_of(shape: Shape) -> int:
+    """The seeds of a cohort."""
+    return shape.cohort or min(COHORT, shape.seeds)
 
 
 #: keys and values of the design that this version does not have: refused by name, never ignored
 LATER_KEYS = {
-    "stop": "stop rules",
     "numerics": "sweeps over several numerics classes",
     "priority": "priorities",
     "labels": "labels",

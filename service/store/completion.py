@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 
 from service.plan import Criterion
 from service.store.batch import PAIRS, dialect_of, write
-from service.store.counters import count_successes, end_if_done, settle
+from service.store.counters import count_successes
 from service.store.moves import Fate, Moved, Pair, move
 from service.store.progress import criteria_of
 from service.store.release import by_sweep, hand_back
+from service.store.settling import advance
 from service.store.sweeps import lock
 from service.store.tables import outcomes as outcome_rows
 from service.store.tables import results, successes, trials
@@ -70,8 +71,7 @@ def complete(
         mine = [o for pair in moved if isinstance(o := came[pair], Outcome)]
         _write_outcomes(session, sweep, mine, moved, numerics_id)
         accepted |= moved.keys()
-        settle(session, held)
-        if end_if_done(session, held, now):
+        if advance(session, held, now):
             ended.append(sweep)
     hand_back(session, dropped, now=now)
     refused += [pair for pair in came if pair not in accepted]

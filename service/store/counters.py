@@ -1,18 +1,17 @@
 """Counters: moved in the transaction that moves the trial, so that nothing is ever scanned.
 
 `arrived` counts move when a trial ends. `settled` counts move when a cohort and all before it
-are wholly terminal; the cohort's contribution is then added once. A cancelled trial never makes
-its cohort terminal, so a cancelled sweep settles no further than it got. Whoever moves a sweep's
-counters holds the lock of its row, so that no two writers meet here.
+are wholly terminal (`service.store.settling`); the cohort's contribution is then added once. A
+cancelled trial never makes its cohort terminal, so a cancelled sweep settles no further than it
+got. Whoever moves a sweep's counters holds the lock of its row, so that no two writers meet here.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Integer, RowMapping, String, Table, bindparam, func, select, update
+from sqlalchemy import Integer, String, Table, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -25,9 +24,6 @@ from service.store.tables import (
     cells,
     cohorts,
     structures,
-    successes,
-    sweeps,
-    trials,
 )
 
 
@@ -46,7 +42,6 @@ class Move(NamedTuple):
 Additions = dict[tuple[str | int, ...], Counter[str]]
 
 _ARM = ("running", *END_STATES)
-_SETTLED = tuple(f"settled_{state}" for state in END_STATES)
 
 
 def count(session: Session, sweep: str, moves: Sequence[Move]) -> None:
@@ -64,9 +59,9 @@ def count(session: Session, sweep: str, moves: Sequence[Move]) -> None:
         if move.after in END_STATES:
             by_cell[move.cell,][move.after] += n
             by_cohort[move.cohort] += n if move.after != "cancelled" else 0
-    _add(session, arms, ("sweep", "index"), _ARM, by_arm)
-    _add(session, structures, ("sweep", "index"), ("waiting",), by_structure)
-    _add(session, cells, ("id",), END_STATES, by_cell)
+    add(session, arms, ("sweep", "index"), _ARM, by_arm)
+    add(session, structures, ("sweep", "index"), ("waiting",), by_structure)
+    add(session, cells, ("id",), END_STATES, by_cell)
     if any(by_cohort.values()):
         dialect = dialect_of(session)
         rows = sorted((i, n) for i, n in by_cohort.items() if n)
@@ -95,94 +90,23 @@ def _reach(dialect: str) -> Any:
 
 def count_successes(session: Session, sweep: str, found: Iterable[tuple[int, int, int]]) -> None:
     """Adds successes (cell id, arm, criterion) to the arrived counters."""
-    _add_successes(session, sweep, "arrived", Counter(found))
+    add_successes(session, sweep, "arrived", Counter(found))
 
 
-def settle(session: Session, held: RowMapping) -> int:
-    """Adds cohorts that have become settled to the settled counters; returns how many.
-
-    Args:
-        held: the sweep's row, locked.
-    """
-    sweep, settled = held["id"], held["settled_cohorts"]
-    while settled * held["cohort"] < held["seeds"]:
-        size = held["cells"] * min(held["cohort"], held["seeds"] - settled * held["cohort"])
-        if session.scalar(_TERMINAL, {"of": sweep, "number": settled}) != size:
-            break
-        _settle_cohort(session, sweep, settled)
-        settled += 1
-    if settled != held["settled_cohorts"]:
-        session.execute(update(sweeps).where(sweeps.c.id == sweep).values(settled_cohorts=settled))
-    return int(settled - held["settled_cohorts"])
-
-
-_TERMINAL = select(cohorts.c.terminal).where(
-    cohorts.c.sweep == bindparam("of"), cohorts.c.index == bindparam("number")
-)
-_HERE = (trials.c.sweep == bindparam("of"), trials.c.cohort == bindparam("number"))
-_ENDED = (
-    select(trials.c.cell, trials.c.arm, trials.c.state, func.count().label("n"))
-    .where(*_HERE)
-    .group_by(trials.c.cell, trials.c.arm, trials.c.state)
-)
-_WON = (
-    select(trials.c.cell, trials.c.arm, successes.c.criterion, func.count().label("n"))
-    .join(successes, successes.c.trial == trials.c.id)
-    .where(*_HERE, successes.c.success == 1)
-    .group_by(trials.c.cell, trials.c.arm, successes.c.criterion)
-)
-
-
-def _settle_cohort(session: Session, sweep: str, cohort: int) -> None:
-    here = {"of": sweep, "number": cohort}
-    by_arm: Additions = defaultdict(Counter)
-    by_cell: Additions = defaultdict(Counter)
-    for r in session.execute(_ENDED, here):
-        by_arm[sweep, r.arm][f"settled_{r.state}"] += r.n
-        by_cell[r.cell,][f"settled_{r.state}"] += r.n
-    _add(session, arms, ("sweep", "index"), _SETTLED, by_arm)
-    _add(session, cells, ("id",), _SETTLED, by_cell)
-    won = Counter({(r.cell, r.arm, r.criterion): r.n for r in session.execute(_WON, here)})
-    _add_successes(session, sweep, "settled", won)
-
-
-def end_if_done(session: Session, held: RowMapping, now: datetime) -> bool:
-    """Ends a sweep none of whose trials is left; returns whether it did.
-
-    Args:
-        held: the sweep's row, locked.
-    """
-    if held["ended_at"] is not None:
-        return False
-    if session.scalar(_ALL_ENDED, {"of": held["id"]}) != held["trials"]:
-        return False
-    state = "cancelled" if held["state"] == "cancelling" else "finished"
-    session.execute(
-        update(sweeps)
-        .where(sweeps.c.id == held["id"])
-        .values(state=state, ended_at=now, reason=None, offered_class=None)
-    )
-    return True
-
-
-_ALL_ENDED = select(
-    sum((func.sum(arms.c[s]) for s in END_STATES[1:]), func.sum(arms.c[END_STATES[0]]))
-).where(arms.c.sweep == bindparam("of"))
-
-
-def _add_successes(
+def add_successes(
     session: Session, sweep: str, column: str, found: Mapping[tuple[int, int, int], int]
 ) -> None:
+    """Adds successes by (cell id, arm, criterion) to a column of both their counters."""
     by_cell: Additions = defaultdict(Counter)
     by_arm: Additions = defaultdict(Counter)
     for (cell, arm, criterion), n in found.items():
         by_cell[cell, criterion][column] += n
         by_arm[sweep, arm, criterion][column] += n
-    _add(session, cell_successes, ("cell", "criterion"), (column,), by_cell)
-    _add(session, arm_successes, ("sweep", "arm", "criterion"), (column,), by_arm)
+    add(session, cell_successes, ("cell", "criterion"), (column,), by_cell)
+    add(session, arm_successes, ("sweep", "arm", "criterion"), (column,), by_arm)
 
 
-def _add(
+def add(
     session: Session,
     table: Table,
     keys: tuple[str, ...],

@@ -9,8 +9,10 @@ from typing import Any
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
+from service.evidence.stopping import rule_of
 from service.plan import Arm, Cell, Contrast, Criterion, Plan, Setting, Structure
 from service.store.errors import UnknownSweepError
+from service.store.pairing import open_counts
 from service.store.tables import (
     arm_successes,
     arms,
@@ -37,6 +39,7 @@ def write_plan(session: Session, sweep: str, plan: Plan, now: datetime) -> None:
             cohort=plan.cohort,
             cells=len(plan.cells),
             trials=plan.trials,
+            stop=asdict(plan.stop) if plan.stop else None,
             created_at=now,
         )
     )
@@ -78,6 +81,7 @@ def write_plan(session: Session, sweep: str, plan: Plan, now: datetime) -> None:
             for c in plan.criteria
         ],
     )
+    open_counts(session, sweep, plan)
     for criterion in plan.criteria:
         session.execute(
             insert(cell_successes).from_select(
@@ -133,6 +137,7 @@ def plan_of(session: Session, sweep: str) -> Plan:
         contrast=Contrast(**contrast) if contrast else None,
         seeds=row.seeds,
         cohort=row.cohort,
+        stop=rule_of(row.stop),
     )
 
 

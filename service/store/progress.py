@@ -7,8 +7,11 @@ from datetime import datetime
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
+from service.evidence.stopping import Rule, When, rule_of
 from service.plan import Criterion
+from service.store.ending import shown_state
 from service.store.errors import UnknownSweepError
+from service.store.pairing import PairCounts, counted_pairs
 from service.store.tables import END_STATES, arm_successes, arms, cells, criteria, sweeps
 
 
@@ -36,8 +39,22 @@ class ArmProgress:
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """Where and why a stop rule ended a sweep: no cohort after the first `cohort` is settled."""
+
+    when: When
+    cohort: int
+
+
+@dataclass(frozen=True)
 class Progress:
-    """A sweep's counters."""
+    """A sweep's counters.
+
+    Attributes:
+        pairs: its contrasts at every criterion, over settled cohorts.
+        stop: its stop rule.
+        stopped: what that rule decided.
+    """
 
     state: str
     reason: str | None
@@ -46,6 +63,9 @@ class Progress:
     settled_cohorts: int
     arms: tuple[ArmProgress, ...]
     criteria: tuple[Criterion, ...]
+    pairs: tuple[PairCounts, ...]
+    stop: Rule | None
+    stopped: Stopped | None
     started_at: datetime | None
     ended_at: datetime | None
 
@@ -84,13 +104,16 @@ def progress(session: Session, sweep: str) -> Progress:
         for r in session.execute(_ARMS, here).mappings()
     )
     return Progress(
-        state=row.state,
+        state=shown_state(row.state, row.stopped_when),
         reason=row.reason,
         trials=row.trials,
         cohorts=-(-row.seeds // row.cohort),
         settled_cohorts=row.settled_cohorts,
         arms=found,
         criteria=rules,
+        pairs=counted_pairs(session, sweep),
+        stop=rule_of(row.stop),
+        stopped=Stopped(row.stopped_when, row.stopped_cohort) if row.stopped_when else None,
         started_at=row.started_at,
         ended_at=row.ended_at,
     )
@@ -104,6 +127,9 @@ _SWEEP = select(
     sweeps.c.seeds,
     sweeps.c.cohort,
     sweeps.c.settled_cohorts,
+    sweeps.c.stop,
+    sweeps.c.stopped_when,
+    sweeps.c.stopped_cohort,
     sweeps.c.started_at,
     sweeps.c.ended_at,
 ).where(sweeps.c.id == bindparam("of"))

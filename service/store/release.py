@@ -11,8 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.store.batch import PAIRS, dialect_of
-from service.store.counters import end_if_done, settle
 from service.store.moves import Fate, Pair, move
+from service.store.settling import advance
 from service.store.suspicion import MOST_LOSSES, spent
 from service.store.sweeps import lock
 from service.store.tables import is_in, sweeps, trials
@@ -60,8 +60,7 @@ def _release(session: Session, fates: Sequence[Fate], now: datetime) -> int:
         if held["state"] == "cancelling":
             again = [fate._replace(state="cancelled") for fate in again]
         total += len(move(session, sweep, again, now=now))
-        settle(session, held)
-        end_if_done(session, held, now)
+        advance(session, held, now)
     return total
 
 

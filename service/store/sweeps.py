@@ -1,6 +1,8 @@
 """Sweeps: written whole in one transaction, steered by a small state machine, deleted whole.
 
-waiting -> running <-> paused; any of these -> cancelling -> cancelled; running -> finished.
+waiting -> running <-> paused; any of these -> cancelling -> cancelled; running -> finished. One
+that its stop rule closed (`service.store.settling`) is `stopping` until what runs is dropped, and
+then finished.
 """
 
 import secrets
@@ -15,24 +17,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from service.plan import Plan
-from service.store.counters import Move, count, end_if_done
+from service.store.ending import close, end_if_done, shown_state
 from service.store.errors import (
     IdempotencyConflictError,
     StateConflictError,
     UnknownSweepError,
 )
 from service.store.plans import write_plan
-from service.store.tables import (
-    END_STATES,
-    ENDED_SWEEPS,
-    arms,
-    idempotency,
-    is_in,
-    structures,
-    sweep_classes,
-    sweeps,
-    trials,
-)
+from service.store.tables import ENDED_SWEEPS, idempotency, sweep_classes, sweeps
 
 CODE_CHANGED = "code_changed"
 
@@ -143,7 +135,8 @@ def _view(session: Session, row: RowMapping) -> SweepView:
     query = select(sweep_classes.c.class_id).where(sweep_classes.c.sweep == row["id"])
     classes = session.scalars(query.order_by(sweep_classes.c.rank)).all()
     names = SweepView.__dataclass_fields__.keys() - {"classes"}
-    return SweepView(**{name: row[name] for name in names}, classes=tuple(classes))
+    shown = {name: row[name] for name in names} | {"state": _state(row)}
+    return SweepView(**shown, classes=tuple(classes))
 
 
 def lock(session: Session, sweep: str) -> RowMapping:
@@ -173,7 +166,7 @@ def pause(
     Raises:
         StateConflictError: the sweep has ended or is being cancelled.
     """
-    state = lock(session, sweep)["state"]
+    state = _state(lock(session, sweep))
     if state == "paused":
         return
     if state not in ("waiting", "running"):
@@ -201,7 +194,7 @@ def resume(session: Session, sweep: str, *, accept_class: str | None = None) -> 
     if row["state"] in ("waiting", "running"):
         return
     if row["state"] != "paused":
-        raise _conflict(sweep, row["state"], "resumed", "only a paused sweep is resumed")
+        raise _conflict(sweep, _state(row), "resumed", "only a paused sweep is resumed")
     offered, own = row["offered_class"], row["class_id"]
     back = accept_class == own or (accept_class is None and offered == own)
     if row["reason"] == CODE_CHANGED and not back and accept_class != offered:
@@ -233,28 +226,12 @@ def cancel(session: Session, sweep: str, *, now: datetime) -> None:
         StateConflictError: the sweep has finished.
     """
     state = lock(session, sweep)["state"]
-    if state in ("cancelling", "cancelled"):
+    if state in ("cancelling", "cancelled"):  # or stopping: it ends as its stop rule said
         return
     if state == "finished":
         raise _conflict(sweep, state, "cancelled", "a finished sweep has nothing left to cancel")
-    waiting = session.execute(
-        update(trials)
-        .where(trials.c.sweep == sweep, is_in("waiting"))
-        .values(state="cancelled", ended_at=now)
-        .returning(trials.c.cell, trials.c.arm, trials.c.structure, trials.c.cohort)
-    )
-    moves = [Move(r.cell, r.arm, r.structure, r.cohort, "waiting", "cancelled") for r in waiting]
-    count(session, sweep, moves)
-    counted = sum((arms.c[s] for s in END_STATES), arms.c.running)
-    session.execute(  # those that never had a row
-        update(arms)
-        .where(arms.c.sweep == sweep)
-        .values(cancelled=arms.c.cancelled + arms.c.trials - counted)
-    )
-    session.execute(
-        update(structures).where(structures.c.sweep == sweep).values(position=structures.c.total)
-    )
-    _set(session, sweep, state="cancelling", reason=None)
+    close(session, sweep, now=now)
+    _set(session, sweep, reason=None)
     end_if_done(session, lock(session, sweep), now)
 
 
@@ -271,6 +248,10 @@ def remove(session: Session, sweep: str) -> None:
             f"cancel it first (`seedbed cancel {sweep}`)",
         )
     session.execute(delete(sweeps).where(sweeps.c.id == sweep))
+
+
+def _state(row: RowMapping) -> str:
+    return shown_state(row["state"], row["stopped_when"])
 
 
 def _set(session: Session, sweep: str, **values: object) -> None:

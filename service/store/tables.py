@@ -25,6 +25,7 @@ from sqlalchemy import (
     text,
 )
 
+from service.evidence.stopping import WHEN
 from service.store.suspicion import SUSPECT
 from service.store.types import Identity, UtcDateTime
 
@@ -42,6 +43,9 @@ END_STATES = ("finished", "left", "diverged", "errored", "cancelled")
 TRIAL_STATES = ("waiting", "running", *END_STATES)
 HAS_OUTCOME = ("finished", "left", "diverged")
 OPEN_SWEEPS = ("waiting", "running")
+#: what became of a pair of arm a against arm b; the last five miss an outcome
+PAIRED = ("both", "only_a", "only_b", "neither")
+HALF_SEEN = ("a_won", "a_lost", "b_won", "b_lost", "missing")
 ENDED_SWEEPS = ("finished", "cancelled")
 #: replays that are not over, in the words of the partial index over them
 OPEN_REPLAYS = "state IN ('waiting', 'running')"
@@ -87,6 +91,9 @@ sweeps = Table(
     Column("cells", Integer, nullable=False),
     Column("trials", Integer, nullable=False),
     _counter("settled_cohorts"),
+    Column("stop", JSON(none_as_null=True)),
+    Column("stopped_cohort", Integer),
+    Column("stopped_when", String(16)),
     Column("class_id", ForeignKey("numerics_classes.id")),
     Column("offered_class", ForeignKey("numerics_classes.id")),
     Column("created_at", UtcDateTime, nullable=False),
@@ -98,6 +105,12 @@ sweeps = Table(
     CheckConstraint(f"({_in('state', ENDED_SWEEPS)}) = (ended_at IS NOT NULL)", "ended"),
     CheckConstraint("seeds > 0 AND cohort > 0 AND cells > 0", "sizes"),
     CheckConstraint("trials = seeds * cells", "trials"),
+    CheckConstraint(f"stopped_when IS NULL OR {_in('stopped_when', WHEN)}", "stopped_when"),
+    CheckConstraint(
+        "(stopped_cohort IS NULL) = (stopped_when IS NULL)"
+        " AND (stopped_cohort IS NULL OR stopped_cohort <= settled_cohorts)",
+        "stopped_cohort",
+    ),
 )
 
 sweep_classes = Table(
@@ -207,6 +220,31 @@ cell_successes = Table(
     _counter("arrived"),
     _counter("settled"),
     CheckConstraint("settled <= arrived", "settled"),
+)
+
+pair_counts = Table(
+    "pair_counts",
+    metadata,
+    _sweep(primary_key=True),
+    Column("criterion", Integer, primary_key=True),
+    Column("arm", Integer, primary_key=True),
+    Column("against", Integer, primary_key=True),
+    Column("rank", Integer, nullable=False),
+    Column("sided", String(8), nullable=False),
+    *(_counter(name) for name in (*PAIRED, *HALF_SEEN)),
+    CheckConstraint(_in("sided", ("two", "greater", "less")), "sided"),
+    CheckConstraint("arm <> against", "arm"),
+)
+
+cohort_pairs = Table(
+    "cohort_pairs",
+    metadata,
+    _sweep(primary_key=True),
+    Column("cohort", Integer, primary_key=True),
+    Column("criterion", Integer, primary_key=True),
+    Column("arm", Integer, primary_key=True),
+    Column("against", Integer, primary_key=True),
+    *(Column(name, Integer, nullable=False) for name in (*PAIRED, *HALF_SEEN)),
 )
 
 cohorts = Table(

@@ -154,7 +154,7 @@ class Study:
                     )
                 if now["state"] == "finished":
                     return
-                if now["state"] not in ("waiting", "running"):
+                if now["state"] not in ("waiting", "running", "stopping"):
                     raise ArchiveError(
                         f"{self.name}/{OUTCOMES} is of another numerics class than this machine "
                         f"and code ({now['state']}: {now['reason']}); move it away to begin anew, "

@@ -4,6 +4,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -11,7 +12,20 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from service.store import claims, classes, completion, lease, release, sweeps, trials
+from service.evidence.pairs import Pairs
+from service.evidence.sequential import Unseen
+from service.report import pairing as report_pairing
+from service.report.sample import read, won
+from service.store import (
+    claims,
+    classes,
+    completion,
+    lease,
+    pairing,
+    release,
+    sweeps,
+    trials,
+)
 from service.store.engine import reading_factory, session_factory
 from service.store.errors import (
     IdempotencyConflictError,
@@ -86,7 +100,8 @@ def check_counters(sessions: Sessions, sweep: str) -> None:
         for arm, criterion, n in session.execute(wins):
             won[arm, criterion] = n
         found = session.execute(select(arms).where(arms.c.sweep == sweep)).mappings().all()
-        cancelled = sweeps.show(session, sweep).state in ("cancelling", "cancelled")
+        now = progress(session, sweep)
+        cancelled = now.state in ("cancelling", "cancelled") or now.stopped is not None
         for row in found:
             for state in ("running", *END_STATES):
                 if state == "cancelled" and cancelled:
@@ -95,6 +110,24 @@ def check_counters(sessions: Sessions, sweep: str) -> None:
         arrived = session.execute(select(arm_successes).where(arm_successes.c.sweep == sweep))
         for r in arrived:
             assert r.arrived == won[r.arm, r.criterion]
+    check_pairs(sessions, sweep)
+
+
+def check_pairs(sessions: Sessions, sweep: str) -> None:
+    """Counters of pairs, and those of the cohorts added up, equal what a recount finds."""
+    with sessions() as session:
+        found = pairing.counted_pairs(session, sweep)
+        whole = plan_of(session, sweep)
+        assert len(found) == len(whole.compared) * len(whole.criteria)
+        sample = read(session, sweep, whole)
+        for c in found:
+            pairs = report_pairing.pairing(sample, whole.arms[c.arm], whole.arms[c.against])
+            recount = report_pairing.table(pairs, won(sample, whole.criteria[c.criterion]))
+            assert c.counts == asdict(recount), (c.criterion, c.arm)
+            total = Counter(dict.fromkeys(pairing.COUNTED, 0))
+            for each in pairing.over_cohorts(session, sweep, c.criterion, c.arm, c.against):
+                total.update(each)
+            assert total == c.counts
 
 
 def test_the_migrations_build_exactly_the_tables(engine: Engine) -> None:
@@ -315,6 +348,54 @@ def test_only_ended_sweeps_are_deleted_and_then_wholly(sessions: Sessions) -> No
         for table in metadata.sorted_tables:
             if table.name not in ("numerics_classes", "alembic_version"):
                 assert session.scalar(select(func.count()).select_from(table)) == 0, table.name
+
+
+def test_pairs_are_counted_over_settled_cohorts_with_what_is_missing(sessions: Sessions) -> None:
+    sweep = create(sessions, grid={}, seeds=4, cohort=2)
+    taken = claim(sessions, sweep, 8)
+    wins = {(0, 0.0): 0.95, (0, 0.01): 0.95, (1, 0.0): 0.1, (1, 0.01): 0.95}
+    complete(sessions, [outcome(t, wins[t.seed, t.values["noise_eta"]]) for t in taken[:4]])
+    complete(sessions, [outcome(t, 0.95) for t in taken[4:6]])  # half of the second cohort
+    with sessions() as session:
+        [first, _] = pairing.counted_pairs(session, sweep)
+        assert first.pairs == Pairs(both=1, only_a=1, only_b=0, neither=0)
+    complete(sessions, [outcome(taken[6], 0.95)])
+    for _ in range(2):
+        complete(sessions, failures=[Failure(taken[7].trial, taken[7].attempt, "e", "t")])
+        [taken[7]] = claim(sessions, sweep, 1)
+    complete(sessions, failures=[Failure(taken[7].trial, 3, "e", "t")])
+    with sessions() as session:
+        [first, _] = pairing.counted_pairs(session, sweep)
+        assert first.pairs == Pairs(both=2, only_a=1, only_b=0, neither=0)
+        assert (first.counts["b_won"], first.unseen) == (1, Unseen(for_a=0, for_b=1))
+        assert sweeps.show(session, sweep).state == "finished"
+    check_pairs(sessions, sweep)
+
+
+@pytest.mark.parametrize("dice", range(2))
+def test_pairs_of_three_arms_are_counted_as_cohorts_settle_in_any_order(
+    sessions: Sessions, dice: int
+) -> None:
+    """Outcomes, and errors that use up all attempts, come back in random order and number."""
+    draw = random.Random(dice)
+    arms = {"plain": {"noise_eta": 0.0}, "a": {"noise_eta": 0.01}, "b": {"noise_eta": 0.1}}
+    sweep = create(sessions, arms=arms, primary={"arm": "b", "against": "a"}, cohort=3, seeds=8)
+    held: list[Assignment] = []
+    while held := held + claim(sessions, sweep, draw.randint(1, 20)):
+        draw.shuffle(held)
+        some, held = held[:7], held[7:]
+        # one trial in five fails whenever it is tried
+        bad = [t for t in some if random.Random(f"{dice} {t.trial}").random() < 0.2]
+        good = [outcome(t, draw.choice((0.2, 0.6, 0.95))) for t in some if t not in bad]
+        complete(sessions, good, [Failure(t.trial, t.attempt, "e", "t") for t in bad])
+        check_pairs(sessions, sweep)
+    with sessions() as session:
+        assert sweeps.show(session, sweep).state == "finished"
+        found = pairing.counted_pairs(session, sweep)
+        assert [(c.arm, c.against, c.first) for c in found] == [(2, 1, True), (0, 1, False)] * 2
+        assert all(sum(c.counts.values()) == 16 for c in found)
+        halves = ("a_won", "a_lost", "b_won", "b_lost", "missing")
+        assert all(any(c.counts[name] for name in halves) for c in found)
 
 
 def test_claims_of_many_threads_take_nothing_twice(engine: Engine) -> None:

@@ -5,6 +5,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, func, inspect, select
 
+from service.store import pairing
 from service.store.engine import migrations, session_factory, upgrade
 from service.store.progress import progress
 from service.store.tables import metadata, outcomes, results, trials
@@ -44,6 +45,18 @@ def test_every_migration_goes_down_and_up_again_and_keeps_the_rows(engine: Engin
     sweep = create(sessions)
     complete(sessions, [outcome(t) for t in claim(sessions, sweep, 8)])
     before = {i["name"] for i in inspect(engine).get_indexes("trials")}
+    three = {f"{i}": {"noise_eta": i / 100} for i in range(3)}
+    grid = {"learning_rate": [0.1]}
+    odd = create(
+        sessions, arms=three, primary={"arm": "2", "against": "1", "sided": "less"}, grid=grid
+    )
+    alone = create(sessions, arms={"a": {}})
+    for other in (odd, alone):
+        complete(sessions, [outcome(t) for t in claim(sessions, other, 10)])
+    with sessions() as session:
+        pairs = {s: pairing.counted_pairs(session, s) for s in (sweep, odd, alone)}
+    assert [len(found) for found in pairs.values()] == [2, 4, 0]
+    assert pairs[odd][0].pairs.n == 2
     with engine.begin() as connection:
         command.downgrade(migrations(connection), "0001")
     assert "ix_trials_queue" in {i["name"] for i in inspect(engine).get_indexes("trials")}
@@ -52,4 +65,6 @@ def test_every_migration_goes_down_and_up_again_and_keeps_the_rows(engine: Engin
     assert {"ix_trials_waiting", "ix_trials_running", "ix_trials_errored"} <= before
     with sessions() as session:
         assert progress(session, sweep).ended == 8
-    check_counters(sessions, sweep)
+        assert {s: pairing.counted_pairs(session, s) for s in pairs} == pairs
+    for other in pairs:
+        check_counters(sessions, other)

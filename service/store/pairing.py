@@ -1,0 +1,203 @@
+"""Counts of pairs, moved by whole cohorts as they settle: progress and stop rules scan nothing.
+
+A contrast is an arm against another at a criterion. `cohort_pairs` keeps what each cohort gave,
+for charts over cohorts; `pair_counts` keeps their sum.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import RowMapping, bindparam, case, func, insert, select
+from sqlalchemy.orm import Session
+
+from service.evidence.pairs import Pairs, Sided
+from service.evidence.sequential import Unseen
+from service.plan import Plan
+from service.store.batch import write
+from service.store.counters import Additions, add
+from service.store.tables import (
+    HALF_SEEN,
+    HAS_OUTCOME,
+    PAIRED,
+    cohort_pairs,
+    criteria,
+    pair_counts,
+    successes,
+    trials,
+)
+
+COUNTED = (*PAIRED, *HALF_SEEN)
+_KEYS = ("sweep", "criterion", "arm", "against")
+#: verdicts of arm a and of arm b (1 success, 0 none, 2 no outcome) -> where their pair is counted
+_PLACE = {
+    (1, 1): "both",
+    (1, 0): "only_a",
+    (0, 1): "only_b",
+    (0, 0): "neither",
+    (1, 2): "a_won",
+    (0, 2): "a_lost",
+    (2, 1): "b_won",
+    (2, 0): "b_lost",
+    (2, 2): "missing",
+}
+
+
+@dataclass(frozen=True)
+class PairCounts:
+    """The pairs of an arm against another at a criterion, over settled cohorts.
+
+    Attributes:
+        criterion, arm, against: indices.
+        first: whether the arms are those of the primary contrast, whatever the criterion.
+        sided: as declared for the primary contrast at the primary criterion; elsewhere two.
+        counts: of each of both, only_a, ... missing, as in `service.store.evidence.PairTable`.
+    """
+
+    criterion: int
+    arm: int
+    against: int
+    first: bool
+    sided: Sided
+    counts: Mapping[str, int]
+
+    @property
+    def pairs(self) -> Pairs:
+        """Those whose members both have an outcome."""
+        return Pairs(*(self.counts[name] for name in PAIRED))
+
+    @property
+    def unseen(self) -> Unseen:
+        """The others, by what they might turn out as."""
+        n = self.counts
+        return Unseen(
+            for_a=n["a_won"] + n["b_lost"] + n["missing"],
+            for_b=n["a_lost"] + n["b_won"] + n["missing"],
+        )
+
+
+def open_counts(session: Session, sweep: str, plan: Plan) -> None:
+    """Writes the zeroed counts of a new sweep's contrasts, at every criterion."""
+    declared = plan.contrast.sided if plan.contrast else "two"
+    rows = [
+        {
+            "sweep": sweep,
+            "criterion": c.index,
+            "arm": a.index,
+            "against": b.index,
+            "rank": rank,
+            "sided": declared if rank == 0 and c.primary else "two",
+        }
+        for rank, (a, b) in enumerate(plan.compared)
+        for c in plan.criteria
+    ]
+    if rows:
+        session.execute(insert(pair_counts), rows)
+
+
+def count_cohort(session: Session, sweep: str, cohort: int) -> None:
+    """Counts the pairs of a cohort that has settled, in one pass over its trials alone."""
+    against = session.scalar(_AGAINST, {"of": sweep})
+    if against is None:
+        return
+    found: Additions = defaultdict(Counter)
+    here = {"of": sweep, "number": cohort, "against": against}
+    for r in session.execute(_VERDICTS, here):
+        found[sweep, r.criterion, r.arm, against][_PLACE[r.a, r.b]] += r.n
+    add(session, pair_counts, _KEYS, COUNTED, found)
+    rows = [
+        (sweep, cohort, *key[1:], *(n[name] for name in COUNTED))
+        for key, n in sorted(found.items())
+    ]
+    write(session, cohort_pairs, ("sweep", "cohort", *_KEYS[1:], *COUNTED), rows)
+
+
+_AGAINST = select(pair_counts.c.against).where(pair_counts.c.sweep == bindparam("of")).limit(1)
+
+
+def _verdicts() -> Any:
+    """Per criterion and arm but one, how often which verdicts met: a window, and no join of trials.
+
+    A join of a cohort with itself would cost the square of it wherever its plan went wrong.
+    """
+    verdict = case(
+        (trials.c.state.in_(HAS_OUTCOME), func.coalesce(successes.c.success, 0)), else_=2
+    )
+    opponent = func.max(case((trials.c.arm == bindparam("against"), verdict))).over(
+        partition_by=(criteria.c.index, trials.c.setting, trials.c.seed)
+    )
+    judged = (successes.c.trial == trials.c.id) & (successes.c.criterion == criteria.c.index)
+    met = (
+        select(criteria.c.index.label("criterion"), trials.c.arm, verdict.label("a"))
+        .add_columns(opponent.label("b"))
+        .select_from(trials)
+        .join(criteria, criteria.c.sweep == trials.c.sweep)
+        .outerjoin(successes, judged)
+        .where(trials.c.sweep == bindparam("of"), trials.c.cohort == bindparam("number"))
+        .subquery("met")
+    )
+    return (
+        select(*met.c, func.count().label("n"))
+        .where(met.c.arm != bindparam("against"))
+        .group_by(*met.c)
+    )
+
+
+_VERDICTS = _verdicts()
+
+
+def counted_pairs(session: Session, sweep: str) -> tuple[PairCounts, ...]:
+    """Every contrast of a sweep, by criterion, the primary arm's first: contrasts x criteria."""
+    return tuple(_counts(r) for r in session.execute(_COUNTS, {"of": sweep}).mappings())
+
+
+_COUNTS = (
+    select(pair_counts)
+    .where(pair_counts.c.sweep == bindparam("of"))
+    .order_by(pair_counts.c.criterion, pair_counts.c.rank)
+)
+
+
+def primary_pairs(session: Session, sweep: str) -> PairCounts:
+    """The primary contrast at the primary criterion.
+
+    Raises:
+        sqlalchemy.exc.NoResultFound: the sweep has none.
+    """
+    return _counts(session.execute(_PRIMARY, {"of": sweep}).mappings().one())
+
+
+_PRIMARY = (
+    select(pair_counts)
+    .join(
+        criteria,
+        (criteria.c.sweep == pair_counts.c.sweep) & (criteria.c.index == pair_counts.c.criterion),
+    )
+    .where(pair_counts.c.sweep == bindparam("of"), pair_counts.c.rank == 0, criteria.c.primary == 1)
+)
+
+
+def over_cohorts(
+    session: Session, sweep: str, criterion: int, arm: int, against: int
+) -> Iterator[Mapping[str, int]]:
+    """What each settled cohort gave to a contrast, first cohort first."""
+    c = cohort_pairs.c
+    query = (
+        select(*(c[name] for name in COUNTED))
+        .where(c.sweep == sweep, c.criterion == criterion, c.arm == arm, c.against == against)
+        .order_by(c.cohort)
+    )
+    for r in session.execute(query).mappings():
+        yield dict(r)
+
+
+def _counts(r: RowMapping) -> PairCounts:
+    return PairCounts(
+        criterion=r["criterion"],
+        arm=r["arm"],
+        against=r["against"],
+        first=r["rank"] == 0,
+        sided=cast("Sided", r["sided"]),
+        counts={name: r[name] for name in COUNTED},
+    )
