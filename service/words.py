@@ -1,11 +1,14 @@
 """Numbers and rules as people read them: the same on the terminal and on the dashboard."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 _MINUTE_S = 60.0
 _HOUR_S = 3600.0
 _DAY_S = 86400.0
+#: beyond this a logarithm's number is not written out
+_LARGEST_LOG = 600.0
 
 
 def rule(criterion: Mapping[str, Any]) -> str:
@@ -28,6 +31,40 @@ def stopped(found: Mapping[str, Any], cohorts: int) -> str:
     """Why and where a stop rule ended a sweep: `stopped by evidence after cohort 7 of 20`."""
     why = "by evidence" if found["when"] == "evidence" else "as futile"
     return f"stopped {why} after cohort {found['cohort']} of {cohorts}"
+
+
+def stop_rule(found: Mapping[str, Any]) -> str:
+    """When a sweep stops: `at an e-value of 20, or once a difference of 5 points is ruled out`.
+
+    Args:
+        found: progress' `stop`.
+    """
+    parts = {
+        "evidence": f"at an e-value of {1 / found['alpha']:.4g}",
+        "futile": f"once a difference of {100 * (found['effect'] or 0):.3g} points is ruled out",
+    }
+    return ", or ".join(parts[when] for when in found["when"])
+
+
+def e_value(log_e: float) -> str:
+    """An e-value to three digits: `28.4`, `1.2e+30`."""
+    return f"{math.exp(min(log_e, _LARGEST_LOG)):.3g}"
+
+
+def evidence(found: Mapping[str, Any]) -> str:
+    """A contrast at any look: `noisy - plain +12.0 points [+3.1, +20.0], e-value 28.4, p 0.0352`.
+
+    Args:
+        found: one of progress' `evidence`.
+    """
+    name = f"{found['arm']} - {found['against']}"
+    if not found["pairs"]:
+        return f"{name}: no settled pair has both of its outcomes"
+    low, high = found["interval"]
+    return (
+        f"{name} {points(found['difference'])} points [{points(low)}, {points(high)}], "
+        f"e-value {e_value(found['log_e'])}, p {p(found['p'])}"
+    )
 
 
 def duration(seconds: float) -> str:

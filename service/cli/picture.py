@@ -8,12 +8,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from service.words import duration, rate, rule, threshold
+from service.words import duration, evidence, rate, rule, stop_rule, stopped, threshold
 
 #: thresholds that fit a terminal; the report has all of them
 _MOST_THRESHOLDS = 4
 _BAR_WIDTH = 24
-NOTE = "Rates are of settled seeds only; intervals with the finished report."
+NOTE = "Rates are of settled seeds only; intervals in brackets hold at any look."
 
 
 def draw(name: str, progress: Mapping[str, Any], notice: str = "") -> RenderableType:
@@ -31,6 +31,7 @@ def draw(name: str, progress: Mapping[str, Any], notice: str = "") -> Renderable
     for arm in progress["arms"]:
         table.add_row(*_row(arm, shown))
     lines: list[RenderableType] = [Text(headline(name, progress), style="bold"), table]
+    lines += [Text(line) for line in _evidence(progress)]
     lost = sum(arm["errored"] for arm in progress["arms"])
     if lost:
         lines.append(Text(f"{lost} trials errored; `seedbed show` names them", style="yellow"))
@@ -49,10 +50,42 @@ def _row(arm: Mapping[str, Any], shown: list[Mapping[str, Any]]) -> list[Rendera
         Text(f"{arm['ended']}/{arm['trials']}"),
         Text(str(settled)),
         *(
-            Text(rate(c["successes"], settled), style="bold" if c["primary"] else "")
+            Text(_rate(c, settled), style="bold" if c["primary"] else "")
             for c in sorted(won, key=lambda c: [_key(s) for s in shown].index(_key(c)))
         ),
     ]
+
+
+def _rate(criterion: Mapping[str, Any], settled: int) -> str:
+    """With its confidence sequence where it is the primary one: more would not fit."""
+    text = rate(criterion["successes"], settled)
+    found = criterion["anytime"]
+    if found is None or not criterion["primary"]:
+        return text
+    return f"{text} [{100 * found[0]:.1f}, {100 * found[1]:.1f}]"
+
+
+def _evidence(progress: Mapping[str, Any]) -> list[str]:
+    """The contrasts at the primary criterion, and what its stop rule waits for or decided."""
+    if not progress["cohorts"]["settled"]:
+        return []
+    primary = [e for e in progress["evidence"] if e["primary"]]
+    others = [
+        e
+        for e in progress["evidence"]
+        if primary and not e["primary"] and _key(e) == _key(primary[0])
+    ]
+    found = [*map(evidence, primary), *(f"{evidence(e)} (exploratory)" for e in others)]
+    return [*found, *_stop(progress)]
+
+
+def _stop(progress: Mapping[str, Any]) -> list[str]:
+    rule = progress["stop"]
+    if rule is None:
+        return []
+    if rule["stopped"] is not None:
+        return [stopped(rule["stopped"], progress["cohorts"]["total"])]
+    return [f"stops {stop_rule(rule)}"] if progress["state"] in ("waiting", "running") else []
 
 
 def chosen(progress: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -105,6 +138,9 @@ def plain_line(progress: Mapping[str, Any]) -> str:
             if _key(c) == _key(first)
         )
         parts.append(f"settled with {rule(first)}: {', '.join(rates)}")
+        parts += [evidence(e) for e in progress["evidence"] if e["primary"]]
+    if progress["stop"] is not None and progress["stop"]["stopped"] is not None:
+        parts += _stop(progress)
     if progress.get("eta_s") is not None:
         parts.append(f"about {duration(progress['eta_s'])} left")
     return "; ".join(parts)

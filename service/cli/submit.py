@@ -99,6 +99,7 @@ def override(spec: dict[str, Any], *, seeds: int | None, **others: str | None) -
 
 def _look_on(client: "Client", sweep: str) -> None:
     from service.cli.live import watch as look
+    from service.words import stopped
 
     try:
         ended = look(client, sweep, console())
@@ -109,7 +110,10 @@ def _look_on(client: "Client", sweep: str) -> None:
         )
         raise typer.Exit(INTERRUPTED) from None
     if ended["state"] == "finished":
-        typer.echo(f"finished; `seedbed report {sweep}` prints its report", err=True)
+        rule, cohorts = ended["progress"]["stop"], ended["progress"]["cohorts"]["total"]
+        early = rule is not None and rule["stopped"] is not None
+        why = f": {stopped(rule['stopped'], cohorts)}" if early else ""
+        typer.echo(f"finished{why}; `seedbed report {sweep}` prints its report", err=True)
         return
     reason = f" ({ended['reason']})" if ended.get("reason") else ""
     default = (

@@ -69,7 +69,8 @@ def _describe(sweep: dict[str, Any]) -> None:
 
     out = console()
     out.print(draw(sweep["name"], sweep["progress"]))
-    if sweep.get("reason"):
+    rule = sweep["progress"]["stop"]
+    if sweep.get("reason") and (rule is None or rule["stopped"] is None):  # else it was drawn
         out.print(Text(f"\n{sweep['state']} because: {sweep['reason']}", style="yellow"))
     if sweep.get("cure"):
         out.print(Text(f"What to do: {sweep['cure']}", style="yellow"))

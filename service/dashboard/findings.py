@@ -30,6 +30,7 @@ class Findings:
                 self._known[sweep.id] = {
                     "hash": report.findings_hash,
                     "audit": [flag["says"] for flag in report.run_log["audit"]["flags"]],
+                    "plan": report.findings["plan"],
                     "estimand": report.findings["estimand"],
                     "criteria": sorted(
                         (

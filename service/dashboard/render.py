@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service import words
-from service.report.claim import claim
+from service.report.claim import claim, claim_at_any_look
 
 _HERE = Path(__file__).parent
 _MEDIA_TYPES = {
@@ -26,12 +26,19 @@ _environment = Environment(
 )
 _environment.globals.update(
     claim=claim,
+    claim_at_any_look=claim_at_any_look,
+    stopped=words.stopped,
+    stop_rule=words.stop_rule,
     rule=words.rule,
     threshold=words.threshold,
     duration=words.duration,
 )
 _environment.filters.update(
-    moment=words.moment, percent=words.percent, points=words.points, p=words.p
+    moment=words.moment,
+    percent=words.percent,
+    points=words.points,
+    p=words.p,
+    e_value=words.e_value,
 )
 
 

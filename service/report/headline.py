@@ -1,15 +1,11 @@
 """What a report says first: the rates, the difference, and how sure it is."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from service.report.claim import claim, claim_at_any_look
 from service.report.harmless import in_markdown
-from service.words import p, percent, points, rule, stopped
-
-#: beyond this a logarithm's number is not written out
-_LARGEST = 600.0
+from service.words import e_value, p, percent, points, rule, stopped
 
 
 def headline(f: Mapping[str, Any], c: Mapping[str, Any]) -> str:
@@ -79,13 +75,12 @@ def _at_any_look(k: Mapping[str, Any], arm: str, against: str) -> list[str]:
     if found is None:
         return []
     low, high = found["interval"]
-    e = math.exp(min(found["log_e"], _LARGEST))
     chance = p(found["p"])
     at_most = f"p {chance}" if chance.startswith("<") else f"p = {chance}"
     said = (
         f"What holds at any look, of **{arm}** against **{against}** on {k['pairs']} settled "
         f"pairs: the difference lies between {points(low)} and {points(high)} points "
         f"({100 * (1 - found['alpha']):g} % confidence sequence); "
-        f"e-value {e:.3g}, anytime-valid {at_most}."
+        f"e-value {e_value(found['log_e'])}, anytime-valid {at_most}."
     )
     return [said]

@@ -31,6 +31,7 @@ def progress(ended: int, settled: int, state: str = "running", **more: Any) -> d
                     {
                         "metric": "accuracy", "comparison": "at_least", "threshold": t,
                         "at": "end", "primary": t == 0.9, "successes": settled // 5,
+                        "anytime": [0.1, 0.34] if settled else None,
                     }
                     for t in (0.95, 0.9)
                 ],
@@ -39,6 +40,15 @@ def progress(ended: int, settled: int, state: str = "running", **more: Any) -> d
         for name in ("plain", "[bold]noisy")
     ]  # fmt: skip
     cohorts = {"total": 4, "settled": settled // 25}
+    evidence = {
+        "arm": "[bold]noisy", "against": "plain", "primary": True, "metric": "accuracy",
+        "comparison": "at_least", "threshold": 0.9, "at": "end", "pairs": settled,
+        "difference": 0.125, "log_e": 2.5, "p": 0.0821, "interval": [-0.01, 0.26],
+    } if settled else {}  # fmt: skip
+    more = {
+        "stop": None,
+        "evidence": [evidence, evidence | {"arm": "other", "primary": False}],
+    } | more
     total = {"trials": 200, "ended": 2 * ended, "running": 0, "eta_s": None, "reason": None}
     return total | {"state": state, "cohorts": cohorts, "arms": arms} | more
 
@@ -95,8 +105,30 @@ def test_no_rate_is_shown_of_arrivals(*, terminal: bool) -> None:
 
 def test_a_table_says_what_its_rates_are_of_and_where_intervals_come_from() -> None:
     _, text = look(Service(progress(100, 100, "finished")), terminal=True)
-    assert "Rates are of settled seeds only; intervals with the finished report." in text
+    assert "Rates are of settled seeds only; intervals in brackets hold at any look." in text
     assert "accuracy >= 0.9" in text
+    assert "20 of 100  20.0 % [10.0, 34.0]" in text
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_evidence_is_shown_at_every_look(*, terminal: bool) -> None:
+    rule = {"when": ["evidence", "futile"], "alpha": 0.05, "effect": 0.1, "stopped": None}
+    states = (progress(n, 25, stop=rule) for n in (40, 100))
+    _, text = look(Service(*states, progress(100, 100, "finished", stop=rule)), terminal=terminal)
+    assert "[bold]noisy - plain +12.5 points [-1.0, +26.0], e-value 12.2, p 0.0821" in text
+    if terminal:
+        assert "other - plain +12.5 points [-1.0, +26.0], e-value 12.2, p 0.0821 (expl" in text
+        wait = "stops at an e-value of 20, or once a difference of 10 points is ruled out"
+        assert wait in text
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_it_says_when_and_why_a_sweep_stopped(*, terminal: bool) -> None:
+    rule = {"when": ["futile"], "alpha": 0.05, "effect": 0.1}
+    going = progress(10, 25, stop=rule | {"stopped": None})
+    over = progress(100, 75, "finished", stop=rule | {"stopped": {"when": "futile", "cohort": 3}})
+    _, text = look(Service(going, over), terminal=terminal)
+    assert "stopped as futile after cohort 3 of 4" in text
 
 
 def test_an_arm_is_printed_as_it_is_named() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from models.catalog import experiments
+from service.evidence.stopping import Rule
 from service.plan import Contrast, Plan
 from service.presets import presets
 from service.spec import SpecError, parse
@@ -37,6 +38,12 @@ ROUND_TRIPS: dict[str, dict[str, Any]] = {
     "contrast": {"primary": {"arm": "plain", "against": "noisy", "effect": 0.1, "sided": "less"}},
     "three arms": {"arms": {"a": {}, "b": {"noise_eta": 1}, "c": {"noise_eta": 0.5}}},
     "one arm": {"arms": {"only": {}}},
+    "stop": {"stop": {"when": "evidence"}, "cohort": 2},
+    "stop by two": {
+        "cohort": 2,
+        "stop": {"when": ["futile", "evidence"], "alpha": 0.01},
+        "primary": {"arm": "noisy", "against": "plain", "effect": 0.1, "sided": "greater"},
+    },
     "leave": {
         "success": {
             "metric": "test_accuracy",
@@ -152,6 +159,16 @@ def test_two_arms_are_contrasted_the_second_against_the_first() -> None:
     assert plan().contrast == Contrast("noisy", "plain", 0.9, None, "two")
     assert plan(arms={"only": {}}).contrast is None
     assert plan(**ROUND_TRIPS["three arms"]).contrast is None
+
+
+def test_a_stop_rule_takes_side_and_effect_from_the_primary_contrast() -> None:
+    assert plan(**ROUND_TRIPS["stop"]).stop == Rule(("evidence",), 0.05, "two", None)
+    both = plan(**ROUND_TRIPS["stop by two"])
+    assert both.stop == Rule(("evidence", "futile"), 0.01, "greater", 0.1)
+    assert both.spec["stop"] == {"when": ["evidence", "futile"], "alpha": 0.01}
+    assert plan(**ROUND_TRIPS["stop"]).spec["stop"] == {"when": "evidence", "alpha": 0.05}
+    assert plan().stop is None
+    assert "stop" not in plan().spec
 
 
 def test_leaving_at_success_means_the_strictest_threshold() -> None:

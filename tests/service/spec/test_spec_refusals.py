@@ -87,8 +87,41 @@ TABLE: list[tuple[dict[str, Any], str, str, str]] = [
     ({"budget/steps": 250}, "budget.steps", "segments of 100 steps", "use 200 or 300"),
     ({"budget/steps": 50}, "budget.steps", "segments of 100 steps", "use 100"),
     ({"budget/steps": 0}, "budget.steps", "at least 1", "at least 1"),
+    # stop rules
+    ({"stop": "evidence"}, "stop", "must be an object", "{key: value"),
+    ({"stop": {"alpha": 0.05}}, "stop.when", "required", "add it"),
+    ({"stop": {"when": "bored"}}, "stop.when", "by evidence or futile", "both as a list"),
+    ({"stop": {"when": []}}, "stop.when", "by evidence or futile", "both as a list"),
+    ({"stop": {"when": ["evidence", "evidence"]}}, "stop.when", "by evidence or", "both as a list"),
+    ({"stop": {"when": {"evidence": 20}}}, "stop.when", "by evidence or futile", "both as a list"),
+    ({"stop": {"when": "evidence", "alpha": 0}}, "stop.alpha", "more than 0", "more than 0"),
+    ({"stop": {"when": "evidence", "alpha": 0.6}}, "stop.alpha", "at most 0.5", "at most 0.5"),
+    ({"stop": {"when": "evidence", "n": 20}}, "stop.n", "no such key", "alpha, when"),
+    (
+        {"stop": {"when": "futile"}},
+        "stop.when",
+        "primary.effect is not given",
+        "add primary.effect",
+    ),
+    (
+        {"stop": {"when": ["evidence", "futile"]}},
+        "stop.when",
+        "effect is not given",
+        "primary.effect",
+    ),
+    (
+        {"stop": {"when": "evidence"}, "arms": {"only": {}}},
+        "stop",
+        "judges the primary contrast, and this sweep has none",
+        "declare it",
+    ),
+    (
+        {"stop": {"when": "evidence"}, "cohort": 6},
+        "stop",
+        "all 6 seeds are one cohort",
+        "smaller cohort",
+    ),
     # later versions' keys
-    ({"stop": {"when": "evidence"}}, "stop", "not built yet", "leave stop out"),
     ({"numerics": "mixed"}, "numerics", "not built yet", "leave numerics out"),
     ({"priority": 3}, "priority", "not built yet", "leave priority out"),
     ({"labels": {}}, "labels", "not built yet", "leave labels out"),
@@ -253,8 +286,8 @@ def test_all_problems_are_said_at_once() -> None:
 
 def test_later_keys_and_unknown_keys_are_said_together() -> None:
     """A refused key does not hide a misspelt one."""
-    found = problems_of(spec({"stop": 1, "keep_weights": "all", "sede": 1}))
-    assert [p.field for p in found] == ["stop", "keep_weights", "sede"]
+    found = problems_of(spec({"labels": 1, "keep_weights": "all", "sede": 1}))
+    assert [p.field for p in found] == ["labels", "keep_weights", "sede"]
 
 
 def test_the_good_spec_is_good() -> None:
