@@ -191,6 +191,40 @@ async def test_no_rate_or_success_of_arrivals_is_shown_anywhere(
         assert "50.0 %" not in text
 
 
+async def test_progress_gives_evidence_of_settled_cohorts_and_lists_do_not(
+    api: httpx.AsyncClient, served: Served
+) -> None:
+    """2 settings x 2 seeds settled; noisy wins 4 pairs of 4 at 0.9, and both win at 0.5."""
+    sweep = (await submit(api, primary={"arm": "noisy", "against": "plain", "sided": "greater"}))["id"]
+    none = (await api.get(f"/api/v1/sweeps/{sweep}/progress")).json()
+    assert [(e["pairs"], e["p"], e["interval"]) for e in none["evidence"]] == [(0, None, None)] * 2
+    with served.writing.begin() as session:
+        classes.pin(session, sweep, NUMERICS)
+        taken = claims.claim(session, sweep, 0, 8, worker="w", now=moment(1))
+        completion.complete(
+            session,
+            outcomes=[outcome(t, 0.95 if t.values["noise_eta"] else 0.6) for t in taken],
+            failures=(), dropped=(), numerics_id=classes.class_id(NUMERICS),
+            max_attempts=1, now=moment(2),
+        )  # fmt: skip
+    found = (await api.get(f"/api/v1/sweeps/{sweep}/progress")).json()
+    first, second = found["evidence"]
+    assert (first["arm"], first["against"], first["threshold"]) == ("noisy", "plain", 0.9)
+    assert (first["primary"], first["sided"], first["alpha"]) == (True, "greater", 0.05)
+    assert first["table"] == {"both": 0, "only_a": 4, "only_b": 0, "neither": 0}
+    assert (first["pairs"], first["difference"]) == (4, 1.0)
+    assert first["log_e"] == pytest.approx(log_e_paired(4, 0, "greater"))
+    assert first["p"] == pytest.approx(p_anytime(first["log_e"]))
+    assert first["interval"] == pytest.approx(list(difference_sequence(Pairs(0, 4, 0, 0))))
+    assert (second["primary"], second["sided"], second["table"]["both"]) == (False, "two", 4)
+    plain = found["arms"][0]["settled"]["successes"]
+    assert [c["anytime"] for c in plain] == [list(rate_sequence(0, 4)), list(rate_sequence(4, 4))]
+    assert found["stop"] is None
+    (listed,) = (await api.get("/api/v1/sweeps")).json()["items"]
+    assert listed["progress"]["evidence"] is None
+    assert listed["progress"]["arms"][0]["settled"]["successes"][0]["anytime"] is None
+
+
 async def test_reports_come_in_three_formats_and_others_are_refused_by_name(
     api: httpx.AsyncClient, served: Served
 ) -> None:

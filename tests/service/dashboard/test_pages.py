@@ -84,7 +84,7 @@ def test_arrivals_give_no_rate(served: Served) -> None:
     assert "%" not in text
 
 
-def test_settled_cohorts_give_rates_and_no_interval_before_the_end(served: Served) -> None:
+def test_settled_cohorts_give_rates_and_what_holds_at_any_look(served: Served) -> None:
     """Seeds 0 and 1 are settled, half of them successes; seed 2 arrived as successes only."""
     sweep = submit(served)
     served.train(12, lambda task: outcome(task, 0.1 if task.seed == 1 else 0.95))
@@ -92,8 +92,27 @@ def test_settled_cohorts_give_rates_and_no_interval_before_the_end(served: Serve
     assert "12 of 24 trials ended" in text
     assert text.count("50.0 % 2 of 4") == 4  # 2 arms x 2 thresholds
     assert text.count("4 4 finished") == 2
-    assert text.count("%") == 4
-    assert "Intervals appear with the finished report" in text
+    assert text.count("6.8 % to 93.2 %") == 4  # a uniform mixture's, at 2 of 4
+    assert "Intervals hold at 95 % however often one looks" in text
+    assert "noisy - plain primary test_accuracy &gt;= 0.9 4 +0.0 -" in text
+    assert "Wilson" not in text
+    assert "McNemar" not in text
+
+
+def test_a_sweep_that_stopped_says_where_and_what_carries_the_claim(served: Served) -> None:
+    sweep = submit(served, seeds=20, stop={"when": "evidence"})
+    rule = "at an e-value of 20, judged after each settled cohort but the last"
+    assert rule in words(page(served, f"/sweeps/{sweep}"))
+    served.train_all(lambda task: outcome(task, 0.95 if task.values["noise_eta"] else 0.1))
+    text = words(page(served, f"/sweeps/{sweep}"))
+    assert "Stopped by evidence after cohort 2 of 10 , as its stop rule says" in text
+    assert "stopped by evidence after cohort 2 of 10" in words(page(served, "/"))
+    found = words(page(served, f"/fragments/sweeps/{sweep}/findings"))
+    assert "e-value 28.4" in found
+    assert "noisy succeeds more often: the e-value reached 20" in found
+    assert "95 % at any look" in found
+    assert "Wilson" not in found
+    assert "McNemar" not in found
 
 
 def test_a_finished_sweep_shows_difference_interval_and_p(served: Served) -> None:
