@@ -55,9 +55,7 @@ def build(session: Session, sweep: str) -> Report:
     check(plan, cells, arms, cell_counts(session, sweep), now)
     by_index = {rule.index: v for rule, v in zip(plan.criteria, verdicts, strict=True)}
     steps = first_steps(session, sweep, plan, sample, by_index)
-    found = findings(
-        plan, now.settled_cohorts, now.stopped, sample, verdicts, steps, cells, arms
-    )
+    found = findings(plan, now.settled_cohorts, now.stopped, sample, verdicts, steps, cells, arms)
     return Report(found, digest(found), run_log(session, sweep), _data(plan))
 
 

@@ -9,6 +9,13 @@ import pytest
 
 from service.api.disk import POINT, RESULT, SUCCESS, TRIAL, disk_bytes
 from service.api.later import LATER
+from service.evidence.pairs import Pairs
+from service.evidence.sequential import (
+    difference_sequence,
+    log_e_paired,
+    p_anytime,
+    rate_sequence,
+)
 from service.store import claims, classes, completion, sweeps
 from tests.service.api.conftest import Served
 from tests.service.samples import NUMERICS, moment, outcome, plan, spec
@@ -195,7 +202,9 @@ async def test_progress_gives_evidence_of_settled_cohorts_and_lists_do_not(
     api: httpx.AsyncClient, served: Served
 ) -> None:
     """2 settings x 2 seeds settled; noisy wins 4 pairs of 4 at 0.9, and both win at 0.5."""
-    sweep = (await submit(api, primary={"arm": "noisy", "against": "plain", "sided": "greater"}))["id"]
+    sweep = (await submit(api, primary={"arm": "noisy", "against": "plain", "sided": "greater"}))[
+        "id"
+    ]
     none = (await api.get(f"/api/v1/sweeps/{sweep}/progress")).json()
     assert [(e["pairs"], e["p"], e["interval"]) for e in none["evidence"]] == [(0, None, None)] * 2
     with served.writing.begin() as session:

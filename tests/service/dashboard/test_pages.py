@@ -92,9 +92,9 @@ def test_settled_cohorts_give_rates_and_what_holds_at_any_look(served: Served) -
     assert "12 of 24 trials ended" in text
     assert text.count("50.0 % 2 of 4") == 4  # 2 arms x 2 thresholds
     assert text.count("4 4 finished") == 2
-    assert text.count("6.8 % to 93.2 %") == 4  # a uniform mixture's, at 2 of 4
+    assert text.count("4.3 % to 95.7 %") == 4  # a uniform mixture's, at 2 of 4
     assert "Intervals hold at 95 % however often one looks" in text
-    assert "noisy - plain primary test_accuracy &gt;= 0.9 4 +0.0 -" in text
+    assert "noisy - plain primary test_accuracy &gt;= 0.9 4 +0.0 -71.0 to +71.0" in text
     assert "Wilson" not in text
     assert "McNemar" not in text
 
