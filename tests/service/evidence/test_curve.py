@@ -3,7 +3,7 @@
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.experiment import Metric
@@ -29,6 +29,7 @@ def recorded(column: list[float], metric: Metric, end: EndState = "finished") ->
     return Outcome(1, 1, end, steps, found, record.blob(), "")
 
 
+@settings(deadline=None)
 @given(
     values,
     st.sampled_from([0.0, 0.01, 0.5]),

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -37,6 +37,7 @@ def exact(strata: list[tuple[list[int], list[int]]]) -> tuple[Fraction, Fraction
     return gap, variance
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(firsts, firsts), max_size=4))
 def test_it_is_the_rational_number(strata: list[tuple[list[int], list[int]]]) -> None:
     gap, variance = exact(strata)
@@ -107,6 +108,7 @@ def test_stratified_by_pair_it_is_the_sign_test_of_who_was_first() -> None:
     assert found.z == pytest.approx((first_a - first_b) / math.sqrt(first_a + first_b), rel=1e-9)
 
 
+@settings(deadline=None)
 @given(firsts, firsts)
 def test_swapping_the_arms_mirrors_it(a: list[int], b: list[int]) -> None:
     one, other = logrank([(times(a), times(b))]), logrank([(times(b), times(a))])

@@ -5,7 +5,7 @@ from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -36,6 +36,7 @@ def test_the_curve_has_its_published_values() -> None:
     assert times(PLACEBO).restricted_mean() == pytest.approx(8.7, abs=0.05)
 
 
+@settings(deadline=None)
 @given(firsts.filter(bool))
 def test_the_curve_is_kaplan_and_meiers_by_scipy(first: list[int]) -> None:
     """Its product is multiplied out; ours is exact counts."""

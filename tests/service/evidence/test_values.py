@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstwo
 
@@ -20,6 +20,7 @@ finals = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(finals, st.sampled_from(BOTH), st.randoms(use_true_random=False))
 def test_no_order_of_rows_changes_a_byte(rows: list[float], better: Better, random) -> None:  # noqa: ANN001
     shuffled = list(rows)
@@ -28,6 +29,7 @@ def test_no_order_of_rows_changes_a_byte(rows: list[float], better: Better, rand
     assert json.dumps(asdict(summarise(np.array(shuffled), better)), allow_nan=False) == first
 
 
+@settings(deadline=None)
 @given(finals, st.sampled_from(BOTH))
 def test_it_says_what_plain_counting_says(rows: list[float], better: Better) -> None:
     found = summarise(np.array(rows), better)
