@@ -5,17 +5,24 @@ arm b's successes leave early, and its failures take the whole budget. So among 
 finished so far a looks worse than b, at any moment of the run, though each formula is right.
 """
 
+import heapq
 import math
 from functools import cache
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sqlalchemy import Engine
 
 from service.evidence.pairs import Pairs
 from service.evidence.rates import Rate
 from service.evidence.sequential import log_e_difference, log_e_paired, rate_sequence
 from service.store.claims import AHEAD
+from service.store.engine import session_factory
+from service.store.progress import progress
+from tests.service.samples import outcome
+from tests.service.store.test_conformance import claim, complete, create
+from workers.messages import Assignment
 
 RATE, ALPHA = 0.3, 0.05
 RUNS, COHORTS, COHORT, LANES, LOOKS = 300, 20, 60, 180, 30
@@ -57,11 +64,12 @@ def run(taken: Ends) -> Ends:
     return ends
 
 
-def settled_at(ends: Ends, moment: NDArray[np.float64]) -> NDArray[np.bool_]:
+def settled_at(ends: Ends, moment: NDArray[np.float64], cohort: int = COHORT) -> NDArray[np.bool_]:
     """(runs, pairs, arms) trials of cohorts that are terminal and so are all before them."""
-    done = (ends <= moment[:, None, None]).reshape(len(ends), COHORTS, -1).all(axis=2)
+    cohorts = ends.shape[1] // cohort
+    done = (ends <= moment[:, None, None]).reshape(len(ends), cohorts, -1).all(axis=2)
     in_order = np.logical_and.accumulate(done, axis=1)
-    return np.broadcast_to(np.repeat(in_order, COHORT, axis=1)[..., None], ends.shape)
+    return np.broadcast_to(np.repeat(in_order, cohort, axis=1)[..., None], ends.shape)
 
 
 def arrived_at(ends: Ends, moment: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -115,6 +123,37 @@ def test_settled_cohorts_hold_at_all_looks_and_arrivals_mislead(world: tuple[Won
     ours, naive = misled(*world, settled_at), misled(*world, arrived_at)
     assert (ours <= ALPHA).all(), ours
     assert (naive > 0.5).all(), naive
+
+
+def test_the_store_settles_what_the_simulation_takes_as_settled(sqlite: Engine) -> None:
+    """A sweep run on the store with such run times: after each trial, the same trials count."""
+    sessions = session_factory(sqlite)
+    cohorts, cohort, lanes = 6, 4, 7
+    sweep = create(sessions, grid={"learning_rate": [0.1]}, seeds=cohorts * cohort, cohort=cohort)
+    rng = np.random.default_rng(56)
+    won = rng.random((1, cohorts * cohort, 2)) < RATE
+    taken, ends = durations(rng, won)[0], np.full(won.shape, np.inf)
+    running: list[tuple[float, int, Assignment]] = []
+    now = 0.0
+    while running or not np.isfinite(ends).all():
+        for task in claim(sessions, sweep, lanes - len(running)):
+            arm = int(task.values["noise_eta"] > 0)
+            heapq.heappush(running, (now + taken[task.seed, arm], task.trial, task))
+        now, _, task = heapq.heappop(running)
+        arm = int(task.values["noise_eta"] > 0)
+        ends[0, task.seed, arm] = now
+        complete(sessions, [outcome(task, 0.95 if won[0, task.seed, arm] else 0.1)])
+        counts = settled_at(ends, np.array([now]), cohort)
+        with sessions() as session:
+            found = progress(session, sweep)
+        for arm in range(2):
+            settled, successes = found.arms[arm].settled_trials, found.arms[arm].successes[0]
+            assert settled == counts[0, :, arm].sum()
+            assert successes == (counts & won)[0, :, arm].sum()
+        pairs = next(c for c in found.pairs if c.criterion == 0)
+        both = counts[0].all(axis=1)
+        assert pairs.counts["only_a"] == (both & won[0, :, 1] & ~won[0, :, 0]).sum()
+        assert pairs.counts["only_b"] == (both & won[0, :, 0] & ~won[0, :, 1]).sum()
 
 
 def test_one_look_is_enough_to_be_misled_by_arrivals(world: tuple[Won, Ends]) -> None:

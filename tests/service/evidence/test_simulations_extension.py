@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from service.evidence.pairs import Pairs
 from service.evidence.sequential import (
     Unseen,
-    anytime,
     log_e_difference,
     log_e_paired,
 )
+from service.evidence.stopping import Rule, verdict
 
 ALPHA = 0.05
-RUNS, COHORT, PLANNED, EXTENSIONS = 800, 50, 300, 7
+RUNS, COHORT, PLANNED, EXTENSIONS = 500, 50, 300, 7
 MOST = PLANNED * (1 + EXTENSIONS)
 #: four standard errors of a share of 5 % in so many runs
 SLACK = 4 * (ALPHA * (1 - ALPHA) / RUNS) ** 0.5
@@ -35,13 +35,9 @@ def looks(rng: np.random.Generator, only_a: float, only_b: float) -> NDArray[np.
 
 @cache
 def evidence(only_a: int, only_b: int) -> bool:
-    """The rule: after any cohort, whether the e-value has reached 1 / alpha."""
-    return log_e_paired(only_a, only_b) >= -math.log(ALPHA)
-
-
-def test_the_rule_is_the_services() -> None:
-    for table in looks(np.random.default_rng(54), 0.2, 0.1)[:5].reshape(-1, 4).tolist():
-        assert evidence(table[1], table[2]) == (anytime(Pairs(*table), Unseen()).p <= ALPHA)
+    """The stop rule of the service, `stop: {when: evidence}`, at this look."""
+    rule = Rule(("evidence",), ALPHA, "two", None)
+    return verdict(rule, Pairs(0, only_a, only_b, 1), Unseen()) == "evidence"
 
 
 @cache
@@ -54,7 +50,7 @@ def claims(tables: NDArray[np.int64], naive: bool) -> tuple[bool, bool, bool]:
     """Whether a run claims a difference at its first stop, by its last extension, and ever.
 
     The rule is asked after every cohort, the naive version only where a plan is complete. While the
-    fixed-n p is above 0.6 at the end of a plan the user gives up, else he extends; after a claim he
+    fixed-n p is above 0.8 at the end of a plan the user gives up, else he extends; after a claim he
     extends as well, so that the third is of a sweep that went on to its last possible pair.
     """
     first = extended = ever = False
@@ -66,7 +62,7 @@ def claims(tables: NDArray[np.int64], naive: bool) -> tuple[bool, bool, bool]:
         first |= claim and i * COHORT <= PLANNED
         extended |= claim and not gave_up
         ever |= claim
-        gave_up |= complete and p > 0.6
+        gave_up |= complete and p > 0.8
     return first, extended, ever
 
 
@@ -136,3 +132,20 @@ def _claims(name: str, minority: int, n: int, limit: float) -> bool:
     if name == "ours":
         return log_e_paired(minority, n - minority) >= limit
     return Pairs(0, minority, n - minority, 0).mcnemar() <= ALPHA
+
+
+def test_a_sweep_that_would_reach_its_effect_is_seldom_called_futile_at_any_look() -> None:
+    """The difference is what was planned; stopping once Newcombe's interval ends below it fails."""
+    effect, runs = 0.05, 80
+    rule = Rule(("futile",), ALPHA, "greater", effect)
+    tables = looks(np.random.default_rng(55), 0.15, 0.10)[:runs, 3::4]
+    stops = np.zeros(2)
+    for run in tables.tolist():
+        pairs = [Pairs(*row) for row in run]
+        stops += [
+            any(verdict(rule, p, Unseen()) == "futile" for p in pairs),
+            any((p.interval() or (0.0, 1.0))[1] < effect for p in pairs),
+        ]
+    ours, naive = stops / runs
+    assert ours <= ALPHA
+    assert naive > 2 * ALPHA
