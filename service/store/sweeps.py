@@ -241,7 +241,7 @@ def remove(session: Session, sweep: str) -> None:
     Raises:
         StateConflictError: it has not ended.
     """
-    state = lock(session, sweep)["state"]
+    state = _state(lock(session, sweep))
     if state not in ENDED_SWEEPS:
         raise StateConflictError(
             f"sweep {sweep} is {state} and was not deleted; only an ended sweep is",

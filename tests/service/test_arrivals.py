@@ -183,6 +183,42 @@ def test_a_cancelled_sweep_keeps_what_never_settled_to_itself(
         assert text == unlucky[name], name
 
 
+def stop(served: Served, arrive: Callable[[Assignment], Outcome]) -> None:
+    """Evidence ends the sweep after one cohort, when some of the next have arrived."""
+    submitted = spec(
+        leave="at_success",
+        success=spec()["success"] | {"at": "any"},
+        primary={"arm": "noisy", "against": "plain", "threshold": 0.9},
+        stop={"when": "evidence", "alpha": 0.4},
+    )
+    with Client(served.url) as client:
+        assert client.submit(submitted)["id"] == SWEEP
+    with session_factory(served.engine).begin() as session:
+        classes.pin(session, SWEEP, NUMERICS)
+        tasks = claims.claim(session, SWEEP, 0, 16, worker="w", now=moment(1))
+    first, second = tasks[:8], tasks[8:]
+    complete(served, [arrive(t) for t in second[:3]])
+    complete(served, [outcome(t, 0.95 if t.values["noise_eta"] else 0.2) for t in first])
+    complete(served, [arrive(t) for t in second[3:5]])
+    with session_factory(served.engine).begin() as session:
+        release.hand_back(session, [(t.trial, t.attempt) for t in second[5:]], now=moment(61))
+
+
+def test_a_stopped_sweep_keeps_what_came_later_to_itself(
+    worlds: tuple[Served, Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report too is the same: later outcomes stand outside the findings."""
+    for served, arrive in zip(worlds, (success, failure), strict=True):
+        stop(served, arrive)
+    lucky, unlucky = (seen(served, monkeypatch) for served in worlds)
+    assert '"stopped":{"when":"evidence","cohort":1}' in lucky[API]
+    assert "stopped by evidence after cohort 1 of 3" in lucky["show " + SWEEP]
+    assert '"state":"finished"' in lucky[API]
+    assert lucky[f"{API}/trials"].count('"arrived"') == 5
+    for name, text in lucky.items():
+        assert text == unlucky[name], name
+
+
 def test_once_settled_the_two_worlds_differ_everywhere_that_shows_outcomes(
     worlds: tuple[Served, Served], monkeypatch: pytest.MonkeyPatch
 ) -> None:
