@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.exceptions import HTTPException
 
-from service.api import catalogue, later, probes, replays, reports, sweeps, trials
+from service.api import catalogue, exclusions, later, probes, replays, reports, sweeps, trials
 from service.api.safety import Safety
 from service.api.state import Health, State, free_bytes_of
 from service.api.strict import body_model, refuse_ignored
@@ -68,7 +68,14 @@ def create_app(
         classes,
     )
     strict = [Depends(refuse_ignored)]
-    for router in (sweeps.router, trials.router, replays.router, reports.router, catalogue.router):
+    for router in (
+        sweeps.router,
+        trials.router,
+        replays.router,
+        exclusions.router,
+        reports.router,
+        catalogue.router,
+    ):
         app.include_router(router, prefix="/api/v1", dependencies=strict)
     app.include_router(probes.router, dependencies=strict)
     app.include_router(later.router())

@@ -162,6 +162,16 @@ class Client:
         """Whether a worker, device, pack, lane or hour tells if its trials succeeded."""
         return self._json("GET", _path("sweeps", sweep, "audit"))
 
+    def exclude(self, sweep: str, worker: str, reason: str) -> Json:
+        """Has all that a worker did of a sweep done again by others; returns the trail's entry."""
+        body = {"worker": worker, "reason": reason}
+        return self._json("POST", _path("sweeps", sweep, "exclude"), json=body)
+
+    def exclusions(self, sweep: str) -> list[Json]:
+        """Workers that were excluded from a sweep, and what became of their trials."""
+        found: list[Json] = self._json("GET", _path("sweeps", sweep, "exclusions"))["items"]
+        return found
+
     def replay(self, trial: int) -> Json:
         """Asks for a trial to be run again, alone, and compared; returns the replay."""
         return self._json("POST", _path("trials", str(trial), "replay"), json={})

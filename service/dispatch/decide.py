@@ -40,6 +40,7 @@ class Waiting:
         pinned: the numerics class that the sweep keeps to, or None before its first claim.
         suspects: trials that lost several workers and are claimed apart.
         losses: the most that one of them has lost.
+        excluded: places of workers that get none of the sweep's trials.
     """
 
     sweep: str
@@ -49,6 +50,7 @@ class Waiting:
     pinned: str | None
     suspects: int = 0
     losses: int = 0
+    excluded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,9 @@ class Replay(Protocol):
 
 
 def fits(slot: Slot, queue: Waiting) -> bool:
-    """Whether a worker may train a queue's trials: pack and numerics class agree."""
+    """Whether a worker may train a queue's trials: pack and class agree, and it is not excluded."""
+    if slot.place in queue.excluded:
+        return False
     same = slot.pack is None or slot.held == 0 or slot.pack == queue.pack
     own = slot.classes.get(queue.pack.experiment)
     return same and own is not None and queue.pinned in (None, own)

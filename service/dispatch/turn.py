@@ -21,6 +21,7 @@ from service.store import (
     claims,
     classes,
     completion,
+    exclusion,
     places,
     release,
     replays,
@@ -238,9 +239,20 @@ class Turn:
 
     def _queues(self) -> list[Waiting]:
         """What waits, without sweeps whose numerics class no worker has any more: they pause."""
+        found = claims.queues(self._session)
+        banned = exclusion.banned(self._session) if found else {}
         queues = [
-            Waiting(q.sweep, q.structure, q.pack, q.claimable, q.pinned, q.suspects, q.losses)
-            for q in claims.queues(self._session)
+            Waiting(
+                q.sweep,
+                q.structure,
+                q.pack,
+                q.claimable,
+                q.pinned,
+                q.suspects,
+                q.losses,
+                banned.get(q.sweep, frozenset()),
+            )
+            for q in found
         ]
         lost = stranded(slots(self.peers), queues)
         for sweep, experiment in {q.sweep: q.pack.experiment for q in lost}.items():

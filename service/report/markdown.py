@@ -7,6 +7,7 @@ from service.report.build import Report
 from service.report.harmless import in_markdown
 from service.report.headline import headline
 from service.report.tables import cells, ends, threshold
+from service.report.trail import render_audit
 from service.words import points
 
 
@@ -80,18 +81,5 @@ def _run_log(report: Report) -> str:
         f"Findings `{report.findings_hash}`\n\n"
         f"Run log (not hashed): sweep {log['sweep']}, {log['state']}, {took}; "
         f"{log['trials_tried_again']} trials tried again; numerics class {classes}.\n\n"
-        f"{_audit(log['audit'])}"
-    )
-
-
-def _audit(found: Mapping[str, Any]) -> str:
-    """What the audit flags, or that it flags nothing."""
-    if not found["flags"]:
-        return f"Audit: {in_markdown(found['conclusion'])}"
-    return "\n".join(
-        [
-            f"**Audit**: {in_markdown(found['conclusion'])}",
-            "",
-            *(f"- {in_markdown(flag['says'])}" for flag in found["flags"]),
-        ]
+        f"{render_audit(log)}"
     )

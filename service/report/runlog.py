@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from service.report.audit import summary
+from service.report.trail import trail
 from service.store.evidence import run_facts
 from service.store.sweeps import show
 
@@ -23,4 +24,5 @@ def run_log(session: Session, sweep: str) -> Mapping[str, Any]:
         "seconds": (end - start).total_seconds() if start and end else None,
         **run_facts(session, sweep),
         "audit": summary(session, sweep),
+        "exclusions": trail(session, sweep),
     }

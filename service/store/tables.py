@@ -364,6 +364,31 @@ replays = Table(
     ),
 )
 
+exclusions = Table(
+    "exclusions",
+    metadata,
+    Column("id", Identity, primary_key=True, autoincrement=True),
+    _sweep(),
+    Column("worker", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("excluded_at", UtcDateTime, nullable=False),
+    Column("trials", Integer, nullable=False),
+    UniqueConstraint("sweep", "worker"),
+    CheckConstraint("trials >= 0", "trials"),
+)
+
+excluded_trials = Table(
+    "excluded_trials",
+    metadata,
+    Column("exclusion", ForeignKey("exclusions.id", ondelete="CASCADE"), primary_key=True),
+    Column("trial", ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("attempt", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("steps", Integer),
+    Column("fingerprint", String(64)),
+    Column("metrics", Text, nullable=False),
+)
+
 workers = Table(
     "workers",
     metadata,

@@ -28,7 +28,10 @@ PAGES = (
 )  # fmt: skip
 ROOT = "/api/v1/sweeps"
 #: bodies of routes that take no empty one
-BODIES = {f"{ROOT}/{{sweep}}/replay": {"sample": 0.5}}
+BODIES = {
+    f"{ROOT}/{{sweep}}/replay": {"sample": 0.5},
+    f"{ROOT}/{{sweep}}/exclude": {"worker": "w", "reason": "why"},
+}
 HUGE = 10**30
 
 
