@@ -35,16 +35,18 @@ class Place:
 
 @dataclass(frozen=True)
 class Ran:
-    """Trials with an outcome, and where they ran.
+    """Trials with an outcome, and where they ran; N rows of one or more that agree in all of it.
 
     Attributes:
         cell: (N,) any number that names a trial's cell.
         success: (N,) whether it met the criterion.
+        times: (N,) how many trials the row stands for.
         places: factor -> where.
     """
 
-    cell: NDArray[np.int64]
+    cell: Ints
     success: NDArray[np.bool_]
+    times: Ints
     places: Mapping[str, Place]
 
 
@@ -130,7 +132,7 @@ def audit(ran: Ran, alpha: float = ALPHA) -> Audit:
 
 def _only(ran: Ran, kept: NDArray[np.bool_]) -> Ran:
     places = {name: Place(place.of[kept], place.levels) for name, place in ran.places.items()}
-    return Ran(ran.cell[kept], ran.success[kept], places)
+    return Ran(ran.cell[kept], ran.success[kept], ran.times[kept], places)
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def _look(ran: Ran, alpha: float) -> Audit:
         Factor(name, _size(place), len(tested.get(name, ())), same[name])
         for name, place in ran.places.items()
     )
-    return Audit(alpha, ran.cell.size, tuple(factors), (), tuple(levels))
+    return Audit(alpha, int(ran.times.sum()), tuple(factors), (), tuple(levels))
 
 
 def _rates(tested: Mapping[str, Sequence[_Row]], shares: int) -> dict[tuple[str, str], float]:
@@ -205,13 +207,11 @@ def _rows(name: str, place: Place, ran: Ran) -> list[_Row]:
     if not known.any():
         return []
     cells, cell = np.unique(ran.cell[known], return_inverse=True)
-    won, level = ran.success[known], place.of[known].astype(np.int64)
-    whole = np.bincount(cell, minlength=cells.size)
-    wins = np.bincount(cell[won], minlength=cells.size)
-    both, inverse, mine = np.unique(
-        level * cells.size + cell, return_inverse=True, return_counts=True
-    )
-    mine_won = np.bincount(inverse[won], minlength=both.size)
+    times, level = ran.times[known], place.of[known].astype(np.int64)
+    won = times * ran.success[known]
+    whole, wins = _totals(cell, times, cells.size), _totals(cell, won, cells.size)
+    both, inverse = np.unique(level * cells.size + cell, return_inverse=True)
+    mine, mine_won = _totals(inverse, times, both.size), _totals(inverse, won, both.size)
     at, where = both // cells.size, both % cells.size
     parts: Ints = np.stack([whole[where], wins[where], mine], axis=1)
     starts = np.flatnonzero(np.diff(at, prepend=-1))
@@ -222,6 +222,11 @@ def _rows(name: str, place: Place, ran: Ran) -> list[_Row]:
         chance = tails(observed, parts[low:high])
         found.append(_Row(name, place.levels[at[low]], trials, observed, chance))
     return found
+
+
+def _totals(of: Ints, counts: Ints, size: int) -> Ints:
+    """Sums of counts by index; exact, since doubles hold every whole number below 2^53."""
+    return np.bincount(of, counts, size).astype(np.int64)
 
 
 def _tested(rows: Sequence[_Row], alpha: float) -> list[_Row]:

@@ -12,6 +12,11 @@ WORKERS, TRIALS, LANES, HOURS, CELLS = 8, 300, 16, 3, 4
 Rng = np.random.Generator
 
 
+def ran_of(cell: NDArray[np.int64], success: NDArray[np.bool_], places: Mapping[str, Place]) -> Ran:
+    """One row a trial."""
+    return Ran(cell, success, np.ones(cell.size, np.int64), places)
+
+
 def place(of: NDArray[np.int64], levels: int) -> Place:
     return Place(of.astype(np.int32), [str(i) for i in range(levels)])
 
@@ -33,7 +38,7 @@ def simulated(rng: Rng, rate: float, flips: float = 0.0) -> Ran:
         "lane": place(rng.integers(0, LANES, n), LANES),
         "hour": place(rng.integers(0, HOURS, n), HOURS),
     }
-    return Ran(cell, success, places)
+    return ran_of(cell, success, places)
 
 
 def names(found: Audit) -> list[tuple[str, str]]:
@@ -75,9 +80,9 @@ def test_an_arm_that_succeeds_more_often_flags_no_worker_that_trained_more_of_it
         arm = rng.integers(0, 2, n)
         worker = (rng.random(n) < np.where(arm == 1, 0.8, 0.2)).astype(np.int64)
         success = rng.random(n) < np.where(arm == 1, 0.6, 0.2)
-        ran = Ran(arm, success, {"worker": place(worker, 2)})
+        ran = ran_of(arm, success, {"worker": place(worker, 2)})
         flagged += bool(audit(ran).flags)
-        naive += bool(audit(Ran(np.zeros(n, np.int64), success, ran.places)).flags)
+        naive += bool(audit(ran_of(np.zeros(n, np.int64), success, ran.places)).flags)
     assert flagged <= 6
     assert naive == 50
 
@@ -90,7 +95,7 @@ def test_a_bad_worker_does_not_make_the_others_or_its_hours_look_bad() -> None:
     hour = np.where(worker == 0, 0, rng.integers(0, 3, n))
     success = (rng.random(n) < 0.05) ^ ((worker == 0) & (rng.random(n) < 0.2))
     places = {"worker": place(worker, 4), "hour": place(hour, 3)}
-    found = audit(Ran(np.zeros(n, np.int64), success, places))
+    found = audit(ran_of(np.zeros(n, np.int64), success, places))
     assert names(found) == [("worker", "0")]
     assert {level.level for level in found.levels if level.factor == "worker"} == {"1", "2", "3"}
 
@@ -114,7 +119,7 @@ def test_lanes_are_compared_by_the_row_in_which_trials_began(by: str, flagged: b
             lane[1] -= 1
         rows = [lane for lane in rows if lane[1] > 0]
     of = place(first if by == "first" else last, width)
-    found = audit(Ran(np.zeros(n, np.int64), success, {"lane": of}))
+    found = audit(ran_of(np.zeros(n, np.int64), success, {"lane": of}))
     assert bool(found.flags) is flagged
 
 
@@ -138,8 +143,8 @@ def test_levels_with_too_few_trials_to_be_flagged_take_no_share() -> None:
     success = rng.random(n) < np.where(worker == 0, 0.45, 0.4)
     lone = place(np.arange(n), n)
     cell = np.zeros(n, np.int64)
-    alone = audit(Ran(cell, success, {"worker": place(worker, 2)}))
-    beside = audit(Ran(cell, success, {"worker": place(worker, 2), "pack": lone}))
+    alone = audit(ran_of(cell, success, {"worker": place(worker, 2)}))
+    beside = audit(ran_of(cell, success, {"worker": place(worker, 2), "pack": lone}))
     assert next(f for f in beside.factors if f.name == "pack").tested == 0
     assert alone.levels == tuple(level for level in beside.levels if level.factor == "worker")
     assert {level.q for level in beside.levels if level.factor == "pack"} == {None}
@@ -151,9 +156,9 @@ def places(worker: list[int]) -> Mapping[str, Place]:
 
 def test_nothing_is_said_where_there_is_nothing_to_compare() -> None:
     """No trial; one worker; places that are not known."""
-    empty = Ran(np.zeros(0, np.int64), np.zeros(0, bool), places([]))
-    one = Ran(np.zeros(9, np.int64), np.ones(9, bool), places([1] * 9))
-    unknown = Ran(np.zeros(9, np.int64), np.ones(9, bool), places([-1] * 9))
+    empty = ran_of(np.zeros(0, np.int64), np.zeros(0, bool), places([]))
+    one = ran_of(np.zeros(9, np.int64), np.ones(9, bool), places([1] * 9))
+    unknown = ran_of(np.zeros(9, np.int64), np.ones(9, bool), places([-1] * 9))
     for ran in (empty, one, unknown):
         found = audit(ran)
         assert found.flags == ()
@@ -163,6 +168,16 @@ def test_nothing_is_said_where_there_is_nothing_to_compare() -> None:
 def test_trials_whose_place_is_not_known_are_left_out_of_it() -> None:
     worker = [0, 1] * 50 + [-1] * 100
     success = np.array([True, False] * 50 + [True] * 100)
-    found = audit(Ran(np.zeros(200, np.int64), success, places(worker)))
+    found = audit(ran_of(np.zeros(200, np.int64), success, places(worker)))
     [flag] = found.flags
     assert (flag.trials, flag.expected) == (50, pytest.approx(25.0))
+
+
+def test_rows_that_stand_for_many_trials_are_those_trials() -> None:
+    one = simulated(np.random.default_rng(12), 0.3, 0.5)
+    columns = [one.cell, one.success.astype(np.int64), *(p.of for p in one.places.values())]
+    rows, times = np.unique(np.stack(columns), axis=1, return_counts=True)
+    assert rows.shape[1] < one.cell.size
+    of = zip(one.places.items(), rows[2:], strict=True)
+    places = {name: Place(column.astype(np.int32), p.levels) for (name, p), column in of}
+    assert audit(Ran(rows[0], rows[1].astype(bool), times, places)) == audit(one)

@@ -47,9 +47,17 @@ def test_places_are_those_of_settled_trials_with_an_outcome(sessions: Sessions) 
             .join(trials, trials.c.cell == cells.c.id)
             .where(trials.c.cohort == 0, trials.c.state == "finished")
         ).all()
-    assert sorted(found.cell.tolist()) == sorted(r.id for r in settled)
-    assert found.success.sum() == sum(r.seed % 3 == 0 for r in settled)
-    by_name = {n: [p.levels[i] if i >= 0 else None for i in p.of] for n, p in found.places.items()}
+    times = found.times.tolist()
+    assert sorted(np.repeat(found.cell, found.times).tolist()) == sorted(r.id for r in settled)
+    assert found.times @ found.success == sum(r.seed % 3 == 0 for r in settled)
+    by_name = {
+        name: [
+            p.levels[i] if i >= 0 else None
+            for i, n in zip(p.of, times, strict=True)
+            for _ in range(n)
+        ]
+        for name, p in found.places.items()
+    }
     assert by_name["worker"].count("a:1") == 4
     assert by_name["worker"].count("b:2") == 3
     assert set(by_name["device"]) == {"a gpu 7", None}
