@@ -11,6 +11,7 @@ and all that is needed is how many trials first succeeded at each step, whatever
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,19 +159,41 @@ class Times:
         )
 
 
-def count(first: NDArray[np.int64], budget: int) -> Times:
-    """Counts an arm's first successes by step.
+def count(first: NDArray[np.integer[Any]], budget: int) -> Times:
+    """Counts an arm's first successes by step; see `count_groups`."""
+    return count_groups(np.zeros(len(first), np.int64), first, 1, budget)[0]
+
+
+def count_groups(
+    group: NDArray[np.integer[Any]], first: NDArray[np.integer[Any]], groups: int, budget: int
+) -> list[Times]:
+    """Counts first successes by group and step, in one sort however many groups there are.
 
     Args:
-        first: (n,) the first step at which each trial with an outcome met the criterion; NEVER
-            where it did not.
+        group: (n,) of each trial with an outcome, 0 to groups - 1, such as its cell.
+        first: (n,) the first step at which it met the criterion; NEVER where it did not.
+        groups: how many there are; one without trials is empty.
         budget: steps.
 
     Raises:
         ValueError: a first step is beyond the budget, or below 1 and not NEVER.
     """
-    steps, events = np.unique(first[first != NEVER], return_counts=True)
-    return Times(len(first), budget, tuple(steps.tolist()), tuple(events.tolist()))
+    won = first != NEVER
+    steps = first[won].astype(np.int64)
+    wrong = steps[(steps < 1) | (steps > budget)]
+    if len(wrong):
+        raise ValueError(
+            f"a first success at step {wrong[0]} within {budget}; steps are 1 to the budget, or "
+            f"{NEVER} for never; the curve is of another sweep, or its budget is"
+        )
+    trials = np.bincount(group, minlength=groups)
+    keys, events = np.unique(group[won] * np.int64(budget + 1) + steps, return_counts=True)
+    of, at = np.divmod(keys, budget + 1)
+    ends = np.searchsorted(of, np.arange(groups + 1))
+    return [
+        Times(int(n), budget, tuple(at[i:j].tolist()), tuple(events[i:j].tolist()))
+        for n, (i, j) in zip(trials, pairwise(ends), strict=True)
+    ]
 
 
 def wilson_of_mean(m: float, n: int) -> tuple[float, float]:

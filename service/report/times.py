@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.evidence.prefer import prefer
 from service.evidence.sooner import logrank, saved
-from service.evidence.survival import Times, count
+from service.evidence.survival import NEVER, Times, count_groups
 from service.plan import Plan
 from service.report.contrasts import Compared
 from service.report.sample import Sample
@@ -31,21 +32,22 @@ def times(
         first: (N,) the step of the first success; NEVER where there was none.
     """
     budget = plan.structures[0].pack.steps
-    arms = [(arm.name, _of(sample, first, budget, arm=arm.index)) for arm in plan.arms]
+    has = sample.has_outcome()
+    arm, setting, steps = sample.arm[has], sample.setting[has], first[has]
+    wholes = count_groups(arm, steps, len(plan.arms), budget)
+    n = len(plan.settings)
+    cells = count_groups(arm * n + setting, steps, len(plan.arms) * n, budget)
+    settings = [cells[i * n : (i + 1) * n] for i in range(len(plan.arms))]
+    column = np.where(first == NEVER, np.nan, first)
     return {
         "budget": budget,
-        "arms": [{"arm": name} | _arm(found, complete=complete) for name, found in arms],
-        "contrasts": [_contrast(plan, sample, first, c) for c in compared if complete],
+        "arms": [
+            {"arm": arm.name} | _arm(wholes[arm.index], complete=complete) for arm in plan.arms
+        ],
+        "contrasts": [
+            _contrast(c, wholes, settings) | _sooner(c, column, has) for c in compared if complete
+        ],
     }
-
-
-def _of(
-    sample: Sample, first: NDArray[np.int32], budget: int, *, arm: int, setting: int | None = None
-) -> Times:
-    here = sample.has_outcome() & (sample.arm == arm)
-    if setting is not None:
-        here &= sample.setting == setting
-    return count(first[here].astype(np.int64), budget)
 
 
 def _arm(found: Times, *, complete: bool) -> dict[str, Any]:
@@ -69,17 +71,17 @@ def _arm(found: Times, *, complete: bool) -> dict[str, Any]:
 
 
 def _contrast(
-    plan: Plan, sample: Sample, first: NDArray[np.int32], compared: Compared
+    compared: Compared, wholes: Sequence[Times], settings: Sequence[Sequence[Times]]
 ) -> dict[str, Any]:
-    """An exploratory comparison: the primary contrast is of rates."""
-    budget = plan.structures[0].pack.steps
+    """An exploratory comparison: the primary contrast is of rates.
+
+    Args:
+        wholes: times of each arm.
+        settings: of each arm, its times in each setting.
+    """
     a, b = compared.arm.index, compared.against.index
-    strata = [
-        (_of(sample, first, budget, arm=a, setting=s), _of(sample, first, budget, arm=b, setting=s))
-        for s in range(len(plan.settings))
-    ]
-    whole = _of(sample, first, budget, arm=a), _of(sample, first, budget, arm=b)
-    gain = saved(*whole)
+    gain = saved(wholes[a], wholes[b])
+    strata = list(zip(settings[a], settings[b], strict=True))
     return {
         "arm": compared.arm.name,
         "against": compared.against.name,
@@ -88,3 +90,14 @@ def _contrast(
         "steps_saved": None if gain is None else gain[0],
         "steps_saved_interval": None if gain is None else list(gain[1:]),
     }
+
+
+def _sooner(
+    compared: Compared, column: NDArray[np.float64], has: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """In how many pairs a member succeeded sooner: what the log-rank test makes of pairs."""
+    pairs = compared.pairing
+    whole = has[pairs.a] & has[pairs.b]
+    found = prefer(column[pairs.a[whole]], column[pairs.b[whole]], "lower")
+    within = asdict(found) | {"p_sooner": asdict(found.share()), "sign": asdict(found.sign_test())}
+    return {"within_pairs": within}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from service.evidence.rates import Rate
-from service.evidence.survival import NEVER, Times, count, wilson_of_mean
+from service.evidence.survival import NEVER, Times, count, count_groups, wilson_of_mean
 from service.evidence.values import dkw
 
 # Freireich et al. 1963, Blood 21:699: weeks of remission of the 21 patients on placebo
@@ -137,6 +137,21 @@ def test_the_restricted_means_interval_holds_it_and_the_normal_one_does_not(
 def test_wilson_of_a_mean_is_wilsons_where_values_are_counts() -> None:
     for k, n in ((0, 7), (3, 10), (28, 7290), (7290, 7290)):
         assert wilson_of_mean(k / n, n) == pytest.approx(Rate(k, n).wilson(), abs=1e-14)
+
+
+def test_groups_are_counted_at_once_as_they_are_one_by_one() -> None:
+    rng = np.random.default_rng(1)
+    group = rng.integers(0, 50, 400).astype(np.int32)
+    first = rng.choice([NEVER, 1, 7, BUDGET], 400).astype(np.int32)
+    found = count_groups(group, first, 52, BUDGET)
+    assert found == [count(first[group == g], BUDGET) for g in range(52)]
+    assert found[51] == times([])
+
+
+@pytest.mark.parametrize("step", [0, -2, BUDGET + 1])
+def test_a_first_step_outside_the_budget_is_refused(step: int) -> None:
+    with pytest.raises(ValueError, match=f"at step {step} within 24"):
+        times([3, step, NEVER])
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_ends() -> None:
