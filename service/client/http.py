@@ -1,10 +1,11 @@
 """One method a route of the REST API; a refusal becomes a ServiceError that says what to do."""
 
+import contextlib
 import ipaddress
 import uuid
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, BinaryIO, Literal, Self
 from urllib.parse import quote
 
 import httpx
@@ -17,7 +18,11 @@ PAGE = 200
 #: a submission whose reply was lost is sent again this often, under the same key
 RETRIES = 2
 
+#: a report of a million trials takes its time
+REPORT_S = 900.0
+
 Json = dict[str, Any]
+Format = Literal["json", "markdown", "csv", "latex", "html", "svg", "png", "parquet", "bundle"]
 
 
 class Client:
@@ -152,11 +157,35 @@ class Client:
     def report(
         self,
         sweep: str,
-        format: Literal["json", "markdown", "csv"] = "json",  # noqa: A002 - the route's word
+        format: Format = "json",  # noqa: A002 - the route's word
+        figure: str | None = None,
     ) -> Any:
-        """The report: a dict for json, text for the others."""
-        reply = self._send("GET", _path("sweeps", sweep, "report"), params={"format": format})
-        return self._parsed(reply) if format == "json" else reply.text
+        """The report: a dict for json, bytes for png, parquet and bundle, text for the others.
+
+        Args:
+            sweep: its id.
+            format: what it is written as.
+            figure: of svg and png, which one: rates, difference, ecdf, survival, courses, grid or
+                cells.
+        """
+        params = {"format": format} | ({} if figure is None else {"figure": figure})
+        path = _path("sweeps", sweep, "report")
+        reply = self._send("GET", path, params=params, timeout=REPORT_S)
+        if format == "json":
+            return self._parsed(reply)
+        return reply.content if format in ("png", "parquet", "bundle") else reply.text
+
+    def export(self, sweep: str, target: BinaryIO) -> str:
+        """Writes a sweep's bundle to a file that is open, and returns its hash."""
+        path = API + _path("sweeps", sweep, "report")
+        with self._spoken():
+            asked = self._http.stream("GET", path, params={"format": "bundle"}, timeout=REPORT_S)
+            with asked as reply:
+                if not reply.is_success:
+                    reply.read()
+                    raise _refusal(reply)
+                target.writelines(reply.iter_bytes())
+                return str(reply.headers["x-seedbed-bundle"])
 
     def audit(self, sweep: str) -> Json:
         """Whether a worker, device, pack, lane or hour tells if its trials succeeded."""
@@ -229,8 +258,14 @@ class Client:
         return reply
 
     def _exchange(self, method: str, path: str, **options: Any) -> httpx.Response:
-        try:
+        with self._spoken():
             return self._http.request(method, path, **options)
+
+    @contextlib.contextmanager
+    def _spoken(self) -> Iterator[None]:
+        """Turns what goes wrong on the way into errors that say what to do."""
+        try:
+            yield
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
             raise ServiceUnreachableError(self.url, _reason(error)) from error
         except httpx.TransportError as error:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from models.catalog import experiments
 from service.plan import Plan
+from service.report.bundle.manifest import bundle_hash
 from service.report.canonical import digest
 from service.report.findings import findings
 from service.report.firsts import first_steps
@@ -26,7 +27,7 @@ class Report:
     Attributes:
         findings: a function of the spec and the settled cohorts, and of nothing else.
         findings_hash: SHA-256 of the findings' canonical JSON.
-        run_log: times, attempts, workers, numerics classes; not hashed.
+        run_log: times, attempts, workers, numerics classes, the bundle's hash; not hashed.
         data: names of the fixed data sets that trials are judged on, as the catalogue knows them.
     """
 
@@ -56,7 +57,8 @@ def build(session: Session, sweep: str) -> Report:
     by_index = {rule.index: v for rule, v in zip(plan.criteria, verdicts, strict=True)}
     steps = first_steps(session, sweep, plan, sample, by_index)
     found = findings(plan, now.settled_cohorts, now.stopped, sample, verdicts, steps, cells, arms)
-    return Report(found, digest(found), run_log(session, sweep), _data(plan))
+    log = {**run_log(session, sweep), "bundle_hash": bundle_hash(found)}
+    return Report(found, digest(found), log, _data(plan))
 
 
 def _data(plan: Plan) -> tuple[str, ...]:

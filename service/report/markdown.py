@@ -79,6 +79,8 @@ def _run_log(report: Report) -> str:
     classes = ", ".join(c["id"] for c in log["numerics_classes"]) or "none yet"
     return (
         f"Findings `{report.findings_hash}`\n\n"
+        f"Bundle `{log['bundle_hash']}`: spec, outcomes and findings, to be cited and checked "
+        f"(`seedbed export {log['sweep']}`)\n\n"
         f"Run log (not hashed): sweep {log['sweep']}, {log['state']}, {took}; "
         f"{log['trials_tried_again']} trials tried again; numerics class {classes}.\n\n"
         f"{render_audit(log)}"

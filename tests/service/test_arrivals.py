@@ -39,7 +39,9 @@ PATHS = (
     f"{API}/audit",
     f"{API}/replays",
     *(f"/api/v1/trials/{trial}" for trial in (1, 9, 11, 12)),  # settled, arrived, errored, running
-    *(f"{API}/report?format={form}" for form in ("json", "markdown", "csv")),
+    *(f"{API}/report?format={f}" for f in ("json", "markdown", "csv", "latex", "html", "parquet")),
+    *(f"{API}/report?format=svg&figure={figure}" for figure in ("difference", "survival")),
+    *(f"{API}/report?format=png&figure={figure}" for figure in ("rates", "courses", "cells")),
     "/",
     f"/sweeps/{SWEEP}",
     "/fragments/sweeps",

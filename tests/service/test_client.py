@@ -1,6 +1,7 @@
 """The client: refusals that say what to do, pages, and a submission that survives a lost reply."""
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -94,6 +95,19 @@ def test_nothing_else_is_sent_twice() -> None:
     with client(answer) as c, pytest.raises(ReplyLostError):
         c.cancel("a")
     assert count == 1
+
+
+def test_a_bundle_that_breaks_off_is_an_error_and_no_hash() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        class Broken(httpx.SyncByteStream):
+            def __iter__(self) -> Iterator[bytes]:
+                yield b"PK"
+                raise httpx.ReadError("reset", request=request)
+
+        return httpx.Response(200, headers={"x-seedbed-bundle": "ab"}, stream=Broken())
+
+    with client(answer) as c, pytest.raises(ReplyLostError):
+        c.export("a", io.BytesIO())
 
 
 def test_pages_are_followed_to_the_end_and_filters_go_along() -> None:

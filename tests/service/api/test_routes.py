@@ -9,6 +9,7 @@ import pytest
 
 from service.api.disk import POINT, RESULT, SUCCESS, TRIAL, disk_bytes
 from service.api.later import LATER
+from service.api.reports import FORMATS
 from service.evidence.pairs import Pairs
 from service.evidence.sequential import (
     difference_sequence,
@@ -16,6 +17,7 @@ from service.evidence.sequential import (
     p_anytime,
     rate_sequence,
 )
+from service.report.figures.catalogue import NAMES
 from service.store import claims, classes, completion, sweeps
 from tests.service.api.conftest import Served
 from tests.service.samples import NUMERICS, moment, outcome, plan, spec
@@ -234,7 +236,7 @@ async def test_progress_gives_evidence_of_settled_cohorts_and_lists_do_not(
     assert listed["progress"]["arms"][0]["settled"]["successes"][0]["anytime"] is None
 
 
-async def test_reports_come_in_three_formats_and_others_are_refused_by_name(
+async def test_reports_come_in_every_format_under_a_name_and_with_their_hashes(
     api: httpx.AsyncClient, served: Served
 ) -> None:
     sweep = (await submit(api))["id"]
@@ -243,16 +245,68 @@ async def test_reports_come_in_three_formats_and_others_are_refused_by_name(
     base = f"/api/v1/sweeps/{sweep}/report"
     body = (await api.get(base)).json()
     assert set(body) == {"findings", "findings_hash", "run_log"}
-    markdown = await api.get(f"{base}?format=markdown")
-    assert markdown.headers["content-type"].startswith("text/markdown")
-    assert body["findings_hash"] in markdown.text
-    csv = await api.get(f"{base}?format=csv")
-    assert len(csv.text.splitlines()) == 1 + 2 * 4
-    for later in ("latex", "parquet", "html", "svg", "png"):
-        reply = await api.get(f"{base}?format={later}")
-        assert reply.status_code == 501
-        assert later in reply.json()["detail"]
-    assert (await api.get(f"{base}?format=doc")).status_code == 422
+    begins = {
+        "json": b'{"findings"',
+        "markdown": b"# small",
+        "csv": b"metric,",
+        "latex": b"% small",
+        "html": b"<!doctype html>",
+        "svg": b"<svg ",
+        "png": b"\x89PNG",
+        "parquet": b"PAR1",
+        "bundle": b"PK",
+    }
+    assert begins.keys() == FORMATS.keys()
+    for wanted, start in begins.items():
+        reply = await api.get(f"{base}?format={wanted}")
+        assert reply.status_code == 200, (wanted, reply.text)
+        assert reply.content.startswith(start), wanted
+        kind, ending = FORMATS[wanted]
+        assert reply.headers["content-type"].split(";")[0] == kind
+        name = f"{sweep}-rates" if wanted in ("svg", "png") else sweep
+        assert f'filename="seedbed-{name}.{ending}"' in reply.headers["content-disposition"]
+        if wanted != "parquet":
+            assert reply.headers["x-seedbed-findings"] == body["findings_hash"]
+            assert reply.headers["x-seedbed-bundle"] == body["run_log"]["bundle_hash"]
+    assert len((await api.get(f"{base}?format=csv")).text.splitlines()) == 1 + 2 * 4
+    wrong = await api.get(f"{base}?format=doc")
+    assert wrong.status_code == 422
+    assert "parquet" in wrong.json()["cure"]
+    missing = await api.get("/api/v1/sweeps/nope/report?format=bundle")
+    assert missing.status_code == 404
+
+
+async def test_a_page_and_a_picture_carry_a_policy_that_lets_nothing_be_loaded(
+    api: httpx.AsyncClient, served: Served
+) -> None:
+    sweep = (await submit(api))["id"]
+    train(served, sweep)
+    for wanted in ("html", "svg"):
+        reply = await api.get(f"/api/v1/sweeps/{sweep}/report?format={wanted}")
+        assert reply.headers["content-security-policy"].startswith("default-src 'none'")
+        assert "script-src" not in reply.headers["content-security-policy"]
+
+
+async def test_a_figure_is_chosen_by_name_and_what_is_not_drawn_says_why(
+    api: httpx.AsyncClient, served: Served
+) -> None:
+    sweep = (await submit(api))["id"]
+    for _ in range(3):
+        train(served, sweep)
+    base = f"/api/v1/sweeps/{sweep}/report"
+    found = await api.get(f"{base}?format=svg&figure=ecdf")
+    assert "test_accuracy" in found.text
+    assert f"{sweep}-ecdf.svg" in found.headers["content-disposition"]
+    unknown = await api.get(f"{base}?format=svg&figure=violin")
+    assert unknown.status_code == 422
+    for name in NAMES:
+        assert name in unknown.json()["cure"]
+    absent = await api.get(f"{base}?format=png&figure=survival")
+    assert absent.status_code == 409
+    assert "set success.at to any" in absent.json()["detail"]
+    elsewhere = await api.get(f"{base}?format=json&figure=ecdf")
+    assert elsewhere.status_code == 422
+    assert "takes no figure" in elsewhere.json()["detail"]
 
 
 async def test_experiments_and_presets_are_described(api: httpx.AsyncClient) -> None:

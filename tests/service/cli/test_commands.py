@@ -1,8 +1,10 @@
 """Commands against the real application: what they print, and how they say no."""
 
+import hashlib
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -151,6 +153,42 @@ def test_a_report_is_printed_and_written(served: Served, sweep: str, tmp_path: P
     assert target.read_text().startswith("metric,")
     lost = seedbed(served, "report", sweep, "--output", str(tmp_path / "no" / "file"))
     assert lost.exit_code == 1
+
+
+def test_a_report_is_written_as_a_page_a_picture_and_a_table(
+    served: Served, sweep: str, tmp_path: Path
+) -> None:
+    served.train_all()
+    for wanted, start in (("html", b"<!doctype"), ("png", b"\x89PNG"), ("parquet", b"PAR1")):
+        target = tmp_path / f"report.{wanted}"
+        seedbed(served, "report", sweep, "--format", wanted, "--output", str(target))
+        assert target.read_bytes().startswith(start)
+    assert seedbed(served, "report", sweep, "-f", "latex").stdout.startswith("% small")
+    picture = seedbed(served, "report", sweep, "-f", "svg", "--figure", "ecdf").stdout
+    assert "share that reached x or better" in picture
+    wrong = seedbed(served, "report", sweep, "-f", "svg", "--figure", "violin")
+    assert wrong.exit_code == 1
+    assert "use one of rates, difference" in wrong.stderr
+
+
+def test_a_bundle_is_written_whole_with_its_hash_or_not_at_all(
+    served: Served, sweep: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.train_all()
+    monkeypatch.chdir(tmp_path)
+    said = seedbed(served, "export", sweep)
+    assert said.exit_code == 0, said.stderr
+    with zipfile.ZipFile(tmp_path / f"seedbed-{sweep}.zip") as bundle:
+        assert bundle.testzip() is None
+        assert said.stdout.strip() == hashlib.sha256(bundle.read("SHA256SUMS")).hexdigest()
+    assert seedbed(served, "export", sweep, "-o", str(tmp_path / "b.zip")).stdout == said.stdout
+    missing = seedbed(served, "export", "nope", "-o", str(tmp_path / "nope.zip"))
+    assert missing.exit_code == 1
+    assert "nope" in missing.stderr
+    lost = seedbed(served, "export", sweep, "-o", str(tmp_path / "no" / "file"))
+    assert lost.exit_code == 1
+    assert "What to do: name another file" in lost.stderr
+    assert sorted(p.name for p in tmp_path.glob("*zip*")) == ["b.zip", f"seedbed-{sweep}.zip"]
 
 
 def test_presets_and_experiments_are_listed_and_shown(served: Served) -> None:

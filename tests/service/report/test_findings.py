@@ -27,10 +27,12 @@ def create(sessions: Sessions, **changes: Any) -> str:
     return sweep
 
 
-def claim(sessions: Sessions, sweep: str, limit: int, worker: str = "w") -> list[Assignment]:
+def claim(
+    sessions: Sessions, sweep: str, limit: int, worker: str = "w", structure: int = 0
+) -> list[Assignment]:
     """Claims up to so many trials."""
     with sessions.begin() as session:
-        return claims.claim(session, sweep, 0, limit, worker=worker, now=moment(1))
+        return claims.claim(session, sweep, structure, limit, worker=worker, now=moment(1))
 
 
 def complete(

@@ -1,0 +1,116 @@
+"""LaTeX as a paper prints it: tables whose columns add up, and names that cannot do anything."""
+
+import re
+
+import pytest
+from sqlalchemy import Engine
+
+from service.report.latex import escaped, render_latex
+from service.store.engine import session_factory
+from tests.service.report.swept import ANY, finished
+from tests.service.report.test_findings import claim, complete, create, report
+from tests.service.samples import outcome
+
+
+def tables(text: str) -> list[tuple[str, list[str]]]:
+    """Columns and rows of every table."""
+    found = re.findall(r"\\begin\{(tabular|longtable)\}\{(\w+)\}(.*?)\\end\{\1\}", text, re.DOTALL)
+    return [
+        (columns, re.findall(r"^ +(.* \\\\)$", body, re.MULTILINE)) for _, columns, body in found
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [
+        (r"50% & a_b #1 $x$", r"50\% \& a\_b \#1 \$x\$"),
+        (r"\input{/etc/passwd}", r"\textbackslash{}input\{/etc/passwd\}"),
+        ("~^", r"\textasciitilde{}\textasciicircum{}"),
+        ("a--b ,, ''", "a-{}-b ,{}, '{}'"),
+        ("[1] *", "{[}1{]} {*}"),
+        ("<a|b>", r"\textless{}a\textbar{}b\textgreater{}"),
+        ("a\nb\u202ec", "abc"),
+        ("größer", "größer"),
+    ],
+)
+def test_text_is_printed_as_it_is(name: str, printed: str) -> None:
+    assert escaped(name) == printed
+
+
+def test_every_row_has_as_many_cells_as_its_table_has_columns(sqlite: Engine) -> None:
+    sessions = session_factory(sqlite)
+    text = render_latex(report(sessions, finished(sessions, **ANY)))
+    found = tables(text)
+    assert [columns for columns, _ in found] == ["llrrr", "llrrrrr", "lrrrrr"]
+    for columns, rows in found:
+        assert len(rows) > 2
+        for row in rows:
+            assert len(re.findall(r"(?<!\\)&", row)) == len(columns) - 1, row
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 3
+    for kind in ("table", "tabular"):
+        assert text.count(rf"\begin{{{kind}}}") == text.count(rf"\end{{{kind}}}") == 3
+    depth = 0
+    for sign in re.findall(r"(?<!\\)[{}]", text):
+        depth += 1 if sign == "{" else -1
+        assert depth >= 0
+    assert depth == 0
+
+
+def test_the_numbers_are_the_findings(sqlite: Engine) -> None:
+    sessions = session_factory(sqlite)
+    found = report(sessions, finished(sessions, **ANY))
+    text = render_latex(found)
+    primary = next(c for c in found.findings["criteria"] if c["primary"])
+    for e in primary["arms"]:
+        low, high = e["interval"]
+        row = (
+            f"{e['arm']} & {e['successes']}/{e['n']} & {100 * e['rate']:.1f} & "
+            f"{100 * low:.1f}--{100 * high:.1f}"
+        )
+        assert row in text
+    k = primary["contrasts"][0]
+    assert f"{k['table']['only_a']}/{k['table']['only_b']} & ${100 * k['difference']:+.1f}$" in text
+    assert "succeeds more often" in text
+    assert found.findings_hash in text
+
+
+def test_names_cannot_act(sqlite: Engine) -> None:
+    sessions = session_factory(sqlite)
+    evil = r"\end{tabular}\input{x} & % $ # _ ^ ~ {"
+    arms = {"plain": {"noise_eta": 0.0}, evil: {"noise_eta": 0.01}}
+    sweep = finished(
+        sessions, name=evil, arms=arms, primary={"arm": evil, "against": "plain"}, **ANY
+    )
+    text = render_latex(report(sessions, sweep))
+    assert r"\input" not in text
+    assert text.count(r"\end{tabular}") == 3
+    for columns, rows in tables(text):
+        for row in rows:
+            assert len(re.findall(r"(?<!\\)&", row)) == len(columns) - 1, row
+    comments = [line for line in text.splitlines() if line.startswith("%")]
+    assert len(comments) == 2
+
+
+def test_before_the_plan_is_met_the_intervals_are_those_of_any_look(sqlite: Engine) -> None:
+    sessions = session_factory(sqlite)
+    sweep = create(sessions)
+    complete(sessions, [outcome(t) for t in claim(sessions, sweep, 8)])
+    text = render_latex(report(sessions, sweep))
+    assert "Interval: confidence sequence." in text
+    assert "2 of 6 seeds a cell are settled" in text
+    assert "hold at any look" in text
+    assert "Wilson" not in text
+    assert "McNemar" not in text
+
+
+def test_nothing_settled_is_not_estimable(sqlite: Engine) -> None:
+    sessions = session_factory(sqlite)
+    text = render_latex(report(sessions, create(sessions)))
+    assert "0/0 & not estimable & --" in text
+
+
+def test_many_cells_go_on_over_pages(sqlite: Engine) -> None:
+    sessions = session_factory(sqlite)
+    grid = {"learning_rate": [i / 100 for i in range(1, 26)]}
+    text = render_latex(report(sessions, finished(sessions, outcome, grid=grid, seeds=2)))
+    assert text.count(r"\begin{longtable}{lrrrr}") == text.count(r"\end{longtable}") == 1
