@@ -78,6 +78,18 @@ def duration(seconds: float) -> str:
     return f"{seconds / _DAY_S:.1f} days"
 
 
+def eta(progress: Mapping[str, Any]) -> str | None:
+    """`about 12 min left (10 min to 15 min)`; None where it is not known."""
+    if progress.get("eta_s") is None:
+        return None
+    text = f"about {duration(progress['eta_s'])} left"
+    if progress.get("eta_interval_s") is not None:
+        low, high = map(duration, progress["eta_interval_s"])
+        text += f" ({low} to {high})" if low != high else ""
+    rule = progress.get("stop")
+    return text + (" unless it stops before" if rule and rule.get("stopped") is None else "")
+
+
 def percent(share: float | None) -> str:
     """`92.0 %`, or a dash where there is none."""
     return "-" if share is None else f"{100 * share:.1f} %"

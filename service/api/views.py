@@ -104,22 +104,17 @@ def progress_json(
         ],
         "stop": stop_json(progress),
         "evidence": evidence_json(progress) if with_evidence else None,
-        "eta_s": eta_s(progress, share, datetime.now(UTC)),
+        **eta_json(progress, datetime.now(UTC)),
     }
 
 
-def eta_s(progress: Progress, share: float | None, now: datetime) -> float | None:
-    """Seconds to the end at the mean pace so far; None before anything is done.
-
-    Args:
-        share: how far through their budget running trials are; without it they count as not begun,
-            and the estimate moves in steps of a pack.
-    """
-    done = progress.ended + progress.running * (share or 0.0)
-    if progress.state != "running" or progress.started_at is None or done == 0:
-        return None
-    elapsed = (now - progress.started_at).total_seconds()
-    return round(elapsed / done * (progress.trials - done), 1)
+def eta_json(progress: Progress, now: datetime) -> dict[str, Any]:
+    """Seconds to the end of the whole plan and a 90 % interval; None where they are not known."""
+    if progress.state != "running" or progress.forecast is None:
+        return {"eta_s": None, "eta_interval_s": None}
+    seconds, interval = progress.forecast.at(now)
+    edges = None if interval is None else [round(edge, 1) for edge in interval]
+    return {"eta_s": round(seconds, 1), "eta_interval_s": edges}
 
 
 def trial_json(view: TrialView, *, with_traceback: bool = False) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from service.words import duration, evidence, rate, rule, stop_rule, stopped, threshold
+from service.words import eta, evidence, rate, rule, stop_rule, stopped, threshold
 
 #: thresholds that fit a terminal; the report has all of them
 _MOST_THRESHOLDS = 4
@@ -107,8 +107,9 @@ def headline(name: str, progress: Mapping[str, Any]) -> str:
         f"{cohorts['settled']} of {cohorts['total']} cohorts settled",
         *_running(progress),
     ]
-    if progress.get("eta_s") is not None:
-        parts.append(f"about {duration(progress['eta_s'])} left")
+    left = eta(progress)
+    if left is not None:
+        parts.append(left)
     return ", ".join(parts)
 
 
@@ -141,8 +142,9 @@ def plain_line(progress: Mapping[str, Any]) -> str:
         parts += [evidence(e) for e in progress["evidence"] if e["primary"]]
     if progress["stop"] is not None and progress["stop"]["stopped"] is not None:
         parts += _stop(progress)
-    if progress.get("eta_s") is not None:
-        parts.append(f"about {duration(progress['eta_s'])} left")
+    left = eta(progress)
+    if left is not None:
+        parts.append(left)
     return "; ".join(parts)
 
 

@@ -32,6 +32,7 @@ _environment.globals.update(
     rule=words.rule,
     threshold=words.threshold,
     duration=words.duration,
+    eta=words.eta,
 )
 _environment.filters.update(
     moment=words.moment,

@@ -20,6 +20,7 @@ from service.dispatch.leadership import (
 from service.dispatch.patience import patience_s
 from service.dispatch.peers import Peer, Workers
 from service.dispatch.telemetry import Telemetry, telemetry
+from service.dispatch.tempo import Tempo
 from service.dispatch.turn import Rules, Turn
 from service.store import lease, release
 from workers.pool import Reply
@@ -64,6 +65,7 @@ class Dispatcher:
         self._one_by_one = False
         self._reconciled: float | None = None
         self._ended_steps: Counter[str] = Counter()
+        self._tempos = dict[str, Tempo]()
         self.last_tick = 0.0
 
     @property
@@ -180,12 +182,13 @@ class Dispatcher:
         doubt = self._in_doubt()
         with self._sessions.begin() as session:
             hold(session, self._holder)
-            turn = Turn(session, self._peers, self._rules, now())
+            turn = Turn(session, self._peers, self._rules, now(), self._tempos)
             if doubt:
                 turn.reconcile()
             turn.receive(replies)
             if order:
                 turn.order()
+            turn.pacing.end(turn.peers.values())
         if doubt:
             self._reconciled = time.monotonic()
         self._adopt(turn, replies)
@@ -196,6 +199,7 @@ class Dispatcher:
             del self._replies[reply.worker]
             self._asked.pop(reply.worker, None)
         self._peers = turn.peers
+        self._tempos = turn.pacing.tempos
         self._ended_steps += turn.ended_steps
         if turn.introduced:
             self._stillborn = 0
@@ -239,7 +243,7 @@ class Dispatcher:
         """Ends the workers: what they hold is another dispatcher's to run again."""
         for worker in self._peers:
             self._workers.discard(worker)
-        self._peers, self._replies, self._asked = {}, {}, {}
+        self._peers, self._replies, self._asked, self._tempos = {}, {}, {}, {}
         self._reconciled = None
 
     def _hand_back(self) -> None:

@@ -15,8 +15,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from service.dispatch.decide import Take, Waiting, offered, replayed, stranded, takes
+from service.dispatch.pacing import Pacing
 from service.dispatch.peers import Peer, slots
 from service.dispatch.telemetry import ended_steps
+from service.dispatch.tempo import Tempo
 from service.store import (
     claims,
     classes,
@@ -70,9 +72,11 @@ class Turn:
         peers: the workers as they stand before it.
         rules: lanes, slice and attempts.
         now: its time.
+        tempos: sweep -> its pace as it stands before it.
 
     Attributes:
         peers: the workers as they stand after it.
+        pacing: the paces, and what is told of sweeps' ends.
         introduced: whether a worker described itself.
         lost: workers that are gone, and whether they had described themselves.
         orders: what to send, by worker.
@@ -80,12 +84,18 @@ class Turn:
     """
 
     def __init__(
-        self, session: Session, peers: Mapping[str, Peer], rules: Rules, now: datetime
+        self,
+        session: Session,
+        peers: Mapping[str, Peer],
+        rules: Rules,
+        now: datetime,
+        tempos: Mapping[str, Tempo],
     ) -> None:
         self._session = session
         self._rules = rules
         self._now = now
         self.peers = dict(peers)
+        self.pacing = Pacing(session, tempos, now, rules.patience_s)
         self.introduced = False
         self.lost: dict[str, bool] = {}
         self.orders: dict[str, Order] = {}
@@ -148,6 +158,7 @@ class Turn:
             failures += answer.failures
             dropped += answer.dropped
             self.ended_steps += ended_steps(self.peers[worker].sweeps, answer)
+            self.pacing.answered(self.peers[worker], answer)
             self.peers[worker] = self.peers[worker].returned(answer)
         done = completion.complete(
             self._session,

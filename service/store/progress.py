@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
@@ -11,8 +12,9 @@ from service.evidence.stopping import Rule, When, rule_of
 from service.plan import Criterion
 from service.store.ending import shown_state
 from service.store.errors import UnknownSweepError
+from service.store.forecasts import Forecast
 from service.store.pairing import PairCounts, counted_pairs
-from service.store.tables import END_STATES, arm_successes, arms, cells, criteria, sweeps
+from service.store.tables import END_STATES, arm_successes, arms, cells, criteria, forecasts, sweeps
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Progress:
     pairs: tuple[PairCounts, ...]
     stop: Rule | None
     stopped: Stopped | None
+    forecast: Forecast | None
     started_at: datetime | None
     ended_at: datetime | None
 
@@ -114,25 +117,41 @@ def progress(session: Session, sweep: str) -> Progress:
         pairs=counted_pairs(session, sweep),
         stop=rule_of(row.stop),
         stopped=Stopped(row.stopped_when, row.stopped_cohort) if row.stopped_when else None,
+        forecast=_forecast(row),
         started_at=row.started_at,
         ended_at=row.ended_at,
     )
 
 
+def _forecast(row: Any) -> Forecast | None:
+    if row.seconds is None:
+        return None
+    interval = None if row.low_s is None else (row.low_s, row.high_s)
+    return Forecast(row.told_at, row.seconds, interval)
+
+
 # written once: building them anew took longer than all the rest of a request for progress
-_SWEEP = select(
-    sweeps.c.state,
-    sweeps.c.reason,
-    sweeps.c.trials,
-    sweeps.c.seeds,
-    sweeps.c.cohort,
-    sweeps.c.settled_cohorts,
-    sweeps.c.stop,
-    sweeps.c.stopped_when,
-    sweeps.c.stopped_cohort,
-    sweeps.c.started_at,
-    sweeps.c.ended_at,
-).where(sweeps.c.id == bindparam("of"))
+_SWEEP = (
+    select(
+        sweeps.c.state,
+        sweeps.c.reason,
+        sweeps.c.trials,
+        sweeps.c.seeds,
+        sweeps.c.cohort,
+        sweeps.c.settled_cohorts,
+        sweeps.c.stop,
+        sweeps.c.stopped_when,
+        sweeps.c.stopped_cohort,
+        sweeps.c.started_at,
+        sweeps.c.ended_at,
+        forecasts.c.told_at,
+        forecasts.c.seconds,
+        forecasts.c.low_s,
+        forecasts.c.high_s,
+    )
+    .join_from(sweeps, forecasts, isouter=True)
+    .where(sweeps.c.id == bindparam("of"))
+)
 _WON = select(arm_successes).where(arm_successes.c.sweep == bindparam("of"))
 _ARMS = (
     select(*(c for c in arms.c if c.name != "overrides"))

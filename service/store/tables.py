@@ -441,6 +441,18 @@ speeds = Table(
     CheckConstraint("seconds > 0", "seconds"),
 )
 
+forecasts = Table(
+    "forecasts",
+    metadata,
+    _sweep(primary_key=True),
+    Column("told_at", UtcDateTime, nullable=False),
+    Column("seconds", Float),
+    Column("low_s", Float),
+    Column("high_s", Float),
+    Column("record", JSON, nullable=False),
+    CheckConstraint("(low_s IS NULL) = (high_s IS NULL)", "interval"),
+)
+
 leases = Table(
     "leases",
     metadata,

@@ -108,7 +108,8 @@ def blind(text: str) -> str:
     """Without the time of day and what is reckoned from it."""
     text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00| UTC)?", "TIME", text)
     text = re.sub(r'"eta_s": ?[\d.]+', '"eta_s": ETA', text)
-    text = re.sub(r"about (<b>)?[\d.]+ (s|min|h|days)(</b>)? left", "about ETA left", text)
+    text = re.sub(r'"eta_interval_s": ?\[[^]]+\]', '"eta_interval_s": ETA', text)
+    text = re.sub(r"about [\d.]+ (s|min|h|days) left( \([^)]+\))?", "about ETA left", text)
     return re.sub(r'"seconds": ?[\d.]+|finished, \d+ s|cancelled, \d+ s', "TOOK", text)
 
 

@@ -1,0 +1,72 @@
+"""Pacing: a turn's part that foretells when sweeps will have ended, and writes it down at marks."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from service.dispatch.peers import Peer
+from service.dispatch.tempo import Tempo, ages, recorded, trained
+from service.store import forecasts
+from workers.messages import Return
+
+
+class Pacing:
+    """One turn's.
+
+    Args:
+        tempos: sweep -> its pace as it stands before the turn.
+        now: the turn's time.
+        most_s: the longest that may lie between two turns.
+
+    Attributes:
+        tempos: as they stand after it.
+    """
+
+    def __init__(
+        self, session: Session, tempos: Mapping[str, Tempo], now: datetime, most_s: float
+    ) -> None:
+        self._session = session
+        self._now = now
+        self.tempos = {sweep: tempo.passed(now, most_s) for sweep, tempo in tempos.items()}
+
+    def answered(self, peer: Peer, answer: Return) -> None:
+        """Counts what an answer brought; `peer` is the worker as it stood before it."""
+        for sweep, did in trained(peer, answer).items():
+            if sweep in self.tempos:
+                self.tempos[sweep] = self.tempos[sweep].trained(did)
+
+    def end(self, peers: Iterable[Peer]) -> None:
+        """Marks what is due of sweeps that workers hold; the turn is over.
+
+        A sweep that nobody held before is written down too: from now on its time runs again.
+        """
+        held = ages(peers)
+        for sweep, tempo in self.tempos.items():
+            if sweep not in held:
+                self.tempos[sweep] = replace(tempo, since=None)
+        for sweep, mine in held.items():
+            known = self.tempos.get(sweep) or self._recalled(sweep)
+            if known is not None:
+                self.tempos[sweep] = replace(self._marked(sweep, known, mine), since=self._now)
+
+    def _recalled(self, sweep: str) -> Tempo | None:
+        """As an earlier dispatcher wrote it down; None of a sweep that was deleted meanwhile."""
+        counted = forecasts.counts(self._session, sweep)
+        if counted is None:
+            return None
+        return recorded(forecasts.recall(self._session, sweep), counted.trials)
+
+    def _marked(self, sweep: str, tempo: Tempo, mine: Sequence[float]) -> Tempo:
+        share = tempo.due(mine)
+        if share is None and tempo.since is not None:
+            return tempo
+        counted = forecasts.counts(self._session, sweep)
+        if counted is None:
+            return tempo
+        tempo = replace(tempo, trials=counted.trials)
+        tempo = tempo if share is None else tempo.marked(share)
+        found = tempo.end(counted.ended, mine)
+        forecasts.keep(self._session, sweep, tempo.record(), found, self._now)
+        return tempo
