@@ -50,7 +50,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Criterion:
-    """Success is `metric comparison threshold`, at the end or at any evaluation."""
+    """Success is `metric comparison threshold`, at the end or at any evaluation.
+
+    Attributes:
+        version: the version of the sweep's criteria at which it appeared; 1 as submitted.
+        post_hoc: whether the sweep had an outcome already when it was added.
+    """
 
     index: int
     metric: str
@@ -58,6 +63,8 @@ class Criterion:
     threshold: float
     at: Literal["end", "any"]
     primary: bool
+    version: int = 1
+    post_hoc: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,30 @@ _LARGEST_LOG = 600.0
 
 
 def rule(criterion: Mapping[str, Any]) -> str:
-    """A criterion: `test_accuracy >= 0.9`."""
-    return f"{criterion['metric']} {threshold(criterion)}"
+    """A criterion: `test_accuracy >= 0.9`; one that was added also says when it is judged."""
+    said = f"{criterion['metric']} {threshold(criterion)}"
+    if _version(criterion) == 1:
+        return said
+    return f"{said} at {'the end' if criterion['at'] == 'end' else 'any evaluation'}"
+
+
+def heading(criterion: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+    """A criterion beside a first one: its comparison alone where nothing else differs."""
+    short = criterion is not first and _version(criterion) == 1
+    return threshold(criterion) if short else rule(criterion)
+
+
+def standing(criterion: Mapping[str, Any]) -> str:
+    """What a criterion counts for: `primary`, `exploratory`, `exploratory, post hoc, version 2`."""
+    parts = ["primary" if criterion["primary"] else "exploratory"]
+    parts += ["post hoc"] if criterion.get("post_hoc") else []
+    parts += [f"version {_version(criterion)}"] if _version(criterion) > 1 else []
+    return ", ".join(parts)
+
+
+def _version(criterion: Mapping[str, Any]) -> int:
+    """The version at which a criterion appeared; services before versions do not say it."""
+    return int(criterion.get("version", 1))
 
 
 def threshold(criterion: Mapping[str, Any]) -> str:

@@ -10,7 +10,17 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.exceptions import HTTPException
 
-from service.api import catalogue, exclusions, later, probes, replays, reports, sweeps, trials
+from service.api import (
+    catalogue,
+    changes,
+    exclusions,
+    later,
+    probes,
+    replays,
+    reports,
+    sweeps,
+    trials,
+)
 from service.api.safety import Safety
 from service.api.state import Health, State, free_bytes_of
 from service.api.strict import body_model, refuse_ignored
@@ -70,6 +80,7 @@ def create_app(
     strict = [Depends(refuse_ignored)]
     for router in (
         sweeps.router,
+        changes.router,
         trials.router,
         replays.router,
         exclusions.router,

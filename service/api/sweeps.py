@@ -65,7 +65,7 @@ def submit(
         check_disk(plan, state.free_bytes())
     sweep, _new = sweeps.create(session, plan, now=datetime.now(UTC), idempotency_key=key)
     response.headers["Location"] = f"/api/v1/sweeps/{sweep}"
-    return _sweep(sweep, session, state)
+    return sweep_of(sweep, session, state)
 
 
 def check_data(plan: Plan, state: State) -> None:
@@ -101,7 +101,7 @@ def index(
 @router.get("/{sweep}")
 def show(sweep: str, session: Reading, state: StateDep) -> dict[str, Any]:
     """One sweep with its spec, state and counters."""
-    return _sweep(sweep, session, state)
+    return sweep_of(sweep, session, state)
 
 
 @router.get("/{sweep}/progress")
@@ -119,7 +119,7 @@ def pause(
 ) -> dict[str, Any]:
     """Stops claims; trials that train go on to their end."""
     sweeps.pause(session, sweep)
-    return _sweep(sweep, session, state)
+    return sweep_of(sweep, session, state)
 
 
 @router.post("/{sweep}/resume")
@@ -129,7 +129,7 @@ def resume(
     """Goes on; after a change of code only with the class that is accepted."""
     accept = body.accept_class if body is not None else None
     sweeps.resume(session, sweep, accept_class=accept)
-    return _sweep(sweep, session, state)
+    return sweep_of(sweep, session, state)
 
 
 @router.post("/{sweep}/cancel")
@@ -141,10 +141,11 @@ def cancel(
 ) -> dict[str, Any]:
     """Cancels what waits at once, what trains at its next boundary."""
     sweeps.cancel(session, sweep, now=datetime.now(UTC))
-    return _sweep(sweep, session, state)
+    return sweep_of(sweep, session, state)
 
 
-def _sweep(sweep: str, session: Session, state: State) -> dict[str, Any]:
+def sweep_of(sweep: str, session: Session, state: State) -> dict[str, Any]:
+    """A sweep as every route answers that shows or steers one."""
     share = state.running_share(sweep)
     return sweep_json(sweeps.show(session, sweep), progress(session, sweep), share)
 

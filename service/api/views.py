@@ -43,6 +43,7 @@ def sweep_json(
         "ended_at": moment(view.ended_at),
         "trials": view.trials,
         "classes": list(view.classes),
+        "criteria_version": view.criteria_version,
         "progress": progress_json(progress, share, with_evidence=whole),
         "links": {
             "self": base,
@@ -91,6 +92,8 @@ def progress_json(
                             "threshold": rule.threshold,
                             "at": rule.at,
                             "primary": rule.primary,
+                            "version": rule.version,
+                            "post_hoc": rule.post_hoc,
                             "successes": won,
                             "anytime": rate_json(progress, index, rule.index)
                             if with_evidence

@@ -8,7 +8,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+<<<<<<< HEAD
 from service.words import eta, evidence, rate, rule, stop_rule, stopped, threshold
+=======
+from service.words import duration, evidence, heading, rate, rule, stop_rule, stopped
+>>>>>>> e135eee (Criteria are added to a sweep by PATCH, judged in SQL, versioned and marked post hoc)
 
 #: thresholds that fit a terminal; the report has all of them
 _MOST_THRESHOLDS = 4
@@ -24,10 +28,10 @@ def draw(name: str, progress: Mapping[str, Any], notice: str = "") -> Renderable
     table.add_column("ended of total", no_wrap=True, min_width=_BAR_WIDTH)
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("settled", justify="right", no_wrap=True)
-    for place, criterion in enumerate(shown):
-        heading = rule(criterion) if place == 0 else threshold(criterion)
+    for criterion in shown:
+        text = heading(criterion, shown[0])
         style = "bold" if criterion["primary"] else "dim"
-        table.add_column(Text(heading, style=style), justify="right", no_wrap=True)
+        table.add_column(Text(text, style=style), justify="right", no_wrap=True)
     for arm in progress["arms"]:
         table.add_row(*_row(arm, shown))
     lines: list[RenderableType] = [Text(headline(name, progress), style="bold"), table]

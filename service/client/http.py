@@ -121,6 +121,14 @@ class Client:
         """Cancels what has not ended."""
         return self._json("POST", _path("sweeps", sweep, "cancel"), json={})
 
+    def add_criteria(self, sweep: str, *criteria: Mapping[str, Any]) -> Json:
+        """Adds thresholds to a sweep, each `{metric, at_most | at_least, at}`; nothing is trained.
+
+        They are marked post hoc if an outcome was there already.
+        """
+        body = {"criteria": {"add": [dict(c) for c in criteria]}}
+        return self._json("PATCH", _path("sweeps", sweep), json=body)
+
     def delete(self, sweep: str) -> None:
         """Deletes an ended sweep with all its outcomes."""
         self._send("DELETE", _path("sweeps", sweep))

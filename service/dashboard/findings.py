@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -11,13 +12,15 @@ from service.report.build import build
 from service.store.sweeps import SweepView
 
 _MOST = 64
+#: a sweep as it is: it may have ended again since, or been given criteria
+_Key = tuple[str, datetime | None, int]
 
 
 class Findings:
     """Remembers what the dashboard shows of at most 64 reports; safe to share among threads."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
+        self._known: OrderedDict[_Key, Mapping[str, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, session: Session, sweep: SweepView) -> Mapping[str, Any] | None:
@@ -25,9 +28,10 @@ class Findings:
         if sweep.state != "finished":
             return None
         with self._lock:  # two who ask at once share one computation
-            if sweep.id not in self._known:
+            key = sweep.id, sweep.ended_at, sweep.criteria_version
+            if key not in self._known:
                 report = build(session, sweep.id)
-                self._known[sweep.id] = {
+                self._known[key] = {
                     "hash": report.findings_hash,
                     "audit": [flag["says"] for flag in report.run_log["audit"]["flags"]],
                     "plan": report.findings["plan"],
@@ -40,7 +44,7 @@ class Findings:
                         key=lambda c: not c["primary"],
                     ),
                 }
-            self._known.move_to_end(sweep.id)
+            self._known.move_to_end(key)
             while len(self._known) > _MOST:
                 self._known.popitem(last=False)
-            return self._known[sweep.id]
+            return self._known[key]

@@ -30,7 +30,8 @@ _environment.globals.update(
     stopped=words.stopped,
     stop_rule=words.stop_rule,
     rule=words.rule,
-    threshold=words.threshold,
+    heading=words.heading,
+    standing=words.standing,
     duration=words.duration,
     eta=words.eta,
 )

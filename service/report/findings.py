@@ -141,6 +141,8 @@ def _criterion(
         "threshold": rule.threshold,
         "at": rule.at,
         "primary": rule.primary,
+        "version": rule.version,
+        "post_hoc": rule.post_hoc,
         "arms": [
             {"arm": arm.name} | estimate_arm(*by_arm[arm.index], interval=complete)
             for arm in plan.arms

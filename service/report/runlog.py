@@ -18,6 +18,7 @@ def run_log(session: Session, sweep: str) -> Mapping[str, Any]:
     return {
         "sweep": view.id,
         "state": view.state,
+        "criteria_version": view.criteria_version,
         "created_at": view.created_at.isoformat(),
         "started_at": start.isoformat() if start else None,
         "ended_at": end.isoformat() if end else None,

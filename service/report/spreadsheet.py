@@ -13,7 +13,7 @@ def render_csv(report: Report) -> str:
     """One row per criterion and cell: settled counts, rate and interval."""
     f = report.findings
     keys = list(f["spec"]["grid"])
-    rule = ("metric", "comparison", "threshold", "primary")
+    rule = ("metric", "comparison", "threshold", "at", "primary", "version", "post_hoc")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*rule, "arm", *keys, "successes", "n", "rate", "low", "high", *_ENDS])
@@ -25,7 +25,10 @@ def render_csv(report: Report) -> str:
                     c["metric"],
                     c["comparison"],
                     c["threshold"],
+                    c["at"],
                     int(c["primary"]),
+                    c["version"],
+                    int(c["post_hoc"]),
                     in_spreadsheet(e["arm"]),
                     *(in_spreadsheet(e["setting"][k]) for k in keys),
                     e["successes"],

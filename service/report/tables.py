@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from service.report.harmless import in_markdown
-from service.words import p, percent, points, rule
+from service.words import p, percent, points, rule, standing
 
 #: rows of the table of cells; the CSV has all of them
 _MOST_CELLS = 24
@@ -12,9 +12,8 @@ _MOST_CELLS = 24
 
 def threshold(c: Mapping[str, Any]) -> str:
     """A criterion: rates of the arms, contrasts, and the pairs that they rest on."""
-    label = "primary" if c["primary"] else "exploratory"
     parts = [
-        f"## {rule(c)} ({label})",
+        f"## {rule(c)} ({standing(c)})",
         _table(
             ("arm", "successes", "rate", "95 % (Wilson)"),
             ([in_markdown(e["arm"]), *_numbers(e)] for e in c["arms"]),

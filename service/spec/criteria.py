@@ -8,12 +8,7 @@ from workers.messages import Comparison, Leave
 
 def rule_of(shape: Shape) -> tuple[Comparison, float] | None:
     """The comparison and threshold of the success criterion; None unless exactly one is given."""
-    success = shape.success
-    if success.at_most is not None and success.at_least is None:
-        return "at_most", success.at_most
-    if success.at_least is not None and success.at_most is None:
-        return "at_least", success.at_least
-    return None
+    return shape.success.rule()
 
 
 def limits_of(shape: Shape) -> list[float]:

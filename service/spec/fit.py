@@ -4,6 +4,7 @@ from models.experiment import Experiment, Metric, Settings
 from service.spec.criteria import limits_of, rule_of
 from service.spec.problems import Problem, near, shown
 from service.spec.shape import Shape
+from workers.messages import Comparison
 
 
 def judge_fit(shape: Shape, experiment: Experiment, settings: Settings) -> list[Problem]:
@@ -25,22 +26,32 @@ def judge_fit(shape: Shape, experiment: Experiment, settings: Settings) -> list[
     return [*problems, Problem("success.metric", shown(name), rule, near(name, known))]
 
 
+def judge_threshold(metric: Metric, given: tuple[Comparison, float], place: str) -> list[Problem]:
+    """What is wrong with a comparison and threshold of a metric, below a field."""
+    comparison, threshold = given
+    problems: list[Problem] = []
+    right = "at_most" if metric.better == "lower" else "at_least"
+    if comparison != right:
+        rule = f"of {metric.name} {metric.better} is better, so success is {right} a threshold"
+        problems.append(Problem(f"{place}.{comparison}", str(threshold), rule, f"use {right}"))
+    return problems + _judge_range(metric, threshold, f"{place}.{comparison}")
+
+
+def _judge_range(metric: Metric, limit: float, field: str) -> list[Problem]:
+    if metric.low <= limit <= metric.high:
+        return []
+    rule = f"{metric.name} lies between {metric.low:g} and {metric.high:g}"
+    return [Problem(field, str(limit), rule, "give a threshold in that range")]
+
+
 def _judge_metric(shape: Shape, metric: Metric) -> list[Problem]:
     success, given = shape.success, rule_of(shape)
     problems: list[Problem] = []
     if given is not None:
-        comparison, threshold = given
-        right = "at_most" if metric.better == "lower" else "at_least"
-        if comparison != right:
-            rule = f"of {metric.name} {metric.better} is better, so success is {right} a threshold"
-            field = f"success.{comparison}"
-            problems.append(Problem(field, str(threshold), rule, f"use {right}"))
+        problems += judge_threshold(metric, given, "success")
         for limit in limits_of(shape):
-            if not metric.low <= limit <= metric.high:
-                field = comparison if limit == threshold else "report_at"
-                rule = f"{metric.name} lies between {metric.low:g} and {metric.high:g}"
-                cure = "give a threshold in that range"
-                problems.append(Problem(f"success.{field}", str(limit), rule, cure))
+            if limit != given[1]:
+                problems += _judge_range(metric, limit, "success.report_at")
     if success.at == "any" and metric.tier == "expensive" and shape.evaluate.expensive != "every":
         rule = f"{metric.name} is expensive and measured only at the end, but success is at: any"
         cure = "set evaluate.expensive to every, or success.at to end"

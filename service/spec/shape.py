@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from service.evidence.stopping import WHEN, When
+from workers.messages import Comparison
 
 #: a name is one line on pages and in reports, reads from left to right, and holds no NUL, which
 #: PostgreSQL does not take
@@ -28,34 +29,49 @@ Value = Annotated[Any, AfterValidator(_no_minus_zero)]
 Values = dict[str, Value]
 
 
-class _Shape(BaseModel):
+class Strict(BaseModel):
+    """A part of a request: every key known, every value of its own type."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Budget(_Shape):
+class Budget(Strict):
     """How long a trial trains; fixed once submitted."""
 
     steps: Annotated[int, Field(ge=1, le=100_000_000)]
 
 
-class Evaluate(_Shape):
+class Evaluate(Strict):
     """When lanes are evaluated: each `every` segments; dear metrics only at the end by default."""
 
     every: Annotated[int, Field(ge=1, le=1_000_000)] = 5
     expensive: Literal["end", "every"] = "end"
 
 
-class Success(_Shape):
-    """The criterion; exactly one of at_most and at_least. `report_at` adds thresholds."""
+class Threshold(Strict):
+    """A metric and when it is a success; exactly one of at_most and at_least."""
 
     metric: Name
     at_most: float | None = None
     at_least: float | None = None
     at: Literal["end", "any"] = "end"
+
+    def rule(self) -> tuple[Comparison, float] | None:
+        """Its comparison and threshold; None unless exactly one is given."""
+        if self.at_most is not None and self.at_least is None:
+            return "at_most", self.at_most
+        if self.at_least is not None and self.at_most is None:
+            return "at_least", self.at_least
+        return None
+
+
+class Success(Threshold):
+    """The criterion; `report_at` adds thresholds."""
+
     report_at: Annotated[list[float], Field(min_length=1, max_length=32)] | None = None
 
 
-class Primary(_Shape):
+class Primary(Strict):
     """The primary contrast, declared before the first trial."""
 
     arm: Name
@@ -65,7 +81,7 @@ class Primary(_Shape):
     sided: Literal["two", "greater", "less"] = "two"
 
 
-class Power(_Shape):
+class Power(Strict):
     """What is expected of the primary contrast; it plans, and changes no trial.
 
     `baseline` is the rate of the arm that is compared against, `effect` the other's rate minus it
@@ -93,7 +109,7 @@ _NAMES = {"enum": list(WHEN), "type": "string"}
 _ONE_OR_BOTH = {"anyOf": [_NAMES, {"type": "array", "items": _NAMES, "minItems": 1}]}
 
 
-class Stop(_Shape):
+class Stop(Strict):
     """When a sweep ends before its plan, judged after each settled cohort but the last.
 
     `evidence`: the primary contrast's e-value reaches 1 / alpha. `futile`: the confidence sequence
@@ -104,7 +120,7 @@ class Stop(_Shape):
     alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.05
 
 
-class Shape(_Shape):
+class Shape(Strict):
     """A sweep's spec."""
 
     name: Name
@@ -143,6 +159,13 @@ LATER_KEYS = {
 }
 
 
+def whole(model: type[BaseModel]) -> dict[str, Any]:
+    """A model's JSON Schema in one piece, for the OpenAPI description."""
+    schema = model.model_json_schema()
+    found: dict[str, Any] = _whole(schema, schema.get("$defs", {}))
+    return found
+
+
 def _whole(schema: Any, parts: dict[str, Any]) -> Any:
     """A JSON Schema with what it refers to put in place, so that it stands anywhere."""
     if isinstance(schema, list):
@@ -154,6 +177,5 @@ def _whole(schema: Any, parts: dict[str, Any]) -> Any:
     return {k: _whole(v, parts) for k, v in schema.items() if k != "$defs"}
 
 
-_schema = Shape.model_json_schema()
 #: a spec, for the OpenAPI description
-SCHEMA: dict[str, Any] = _whole(_schema, _schema.get("$defs", {}))
+SCHEMA: dict[str, Any] = whole(Shape)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import RowMapping, bindparam, case, func, insert, select
+from sqlalchemy import ColumnElement, RowMapping, bindparam, case, func, insert, select
 from sqlalchemy.orm import Session
 
 from service.evidence.pairs import Pairs, Sided
@@ -25,6 +25,7 @@ from service.store.tables import (
     criteria,
     pair_counts,
     successes,
+    sweeps,
     trials,
 )
 
@@ -98,26 +99,42 @@ def open_counts(session: Session, sweep: str, plan: Plan) -> None:
 
 def count_cohort(session: Session, sweep: str, cohort: int) -> None:
     """Counts the pairs of a cohort that has settled, in one pass over its trials alone."""
+    _count(session, sweep, _OF_COHORT, {"number": cohort})
+
+
+def count_criterion(session: Session, sweep: str, criterion: int) -> None:
+    """Counts the pairs of every settled cohort by a criterion that was added and is judged."""
+    there = select(pair_counts).where(pair_counts.c.sweep == sweep, pair_counts.c.criterion == 0)
+    rows = [
+        {name: r[name] for name in ("sweep", "arm", "against", "rank")}
+        | {"criterion": criterion, "sided": "two"}
+        for r in session.execute(there).mappings()
+    ]
+    if rows:
+        session.execute(insert(pair_counts), rows)
+        _count(session, sweep, _OF_CRITERION, {"number": criterion})
+
+
+def _count(session: Session, sweep: str, statement: Any, which: Mapping[str, int]) -> None:
+    """Adds the verdicts that a statement finds to the sums, and writes them cohort by cohort."""
     against = session.scalar(_AGAINST, {"of": sweep})
     if against is None:
         return
-    found: Additions = defaultdict(Counter)
-    here = {"of": sweep, "number": cohort, "against": against}
-    for r in session.execute(_VERDICTS, here):
-        found[sweep, r.criterion, r.arm, against][_PLACE[r.a, r.b]] += r.n
-    add(session, pair_counts, _KEYS, COUNTED, found)
-    rows = [
-        (sweep, cohort, *key[1:], *(n[name] for name in COUNTED))
-        for key, n in sorted(found.items())
-    ]
+    sums: Additions = defaultdict(Counter)
+    parts: Additions = defaultdict(Counter)
+    for r in session.execute(statement, {"of": sweep, "against": against, **which}):
+        sums[sweep, r.criterion, r.arm, against][_PLACE[r.a, r.b]] += r.n
+        parts[sweep, r.cohort, r.criterion, r.arm, against][_PLACE[r.a, r.b]] += r.n
+    add(session, pair_counts, _KEYS, COUNTED, sums)
+    rows = [(*key, *(n[name] for name in COUNTED)) for key, n in sorted(parts.items())]
     write(session, cohort_pairs, ("sweep", "cohort", *_KEYS[1:], *COUNTED), rows)
 
 
 _AGAINST = select(pair_counts.c.against).where(pair_counts.c.sweep == bindparam("of")).limit(1)
 
 
-def _verdicts() -> Any:
-    """Per criterion and arm but one, how often which verdicts met: a window, and no join of trials.
+def _verdicts(which: ColumnElement[bool]) -> Any:
+    """Per cohort, criterion and arm but one, how often which verdicts met: a window, no join of trials.
 
     A join of a cohort with itself would cost the square of it wherever its plan went wrong.
     """
@@ -129,12 +146,12 @@ def _verdicts() -> Any:
     )
     judged = (successes.c.trial == trials.c.id) & (successes.c.criterion == criteria.c.index)
     met = (
-        select(criteria.c.index.label("criterion"), trials.c.arm, verdict.label("a"))
-        .add_columns(opponent.label("b"))
+        select(trials.c.cohort, criteria.c.index.label("criterion"), trials.c.arm)
+        .add_columns(verdict.label("a"), opponent.label("b"))
         .select_from(trials)
         .join(criteria, criteria.c.sweep == trials.c.sweep)
         .outerjoin(successes, judged)
-        .where(trials.c.sweep == bindparam("of"), trials.c.cohort == bindparam("number"))
+        .where(trials.c.sweep == bindparam("of"), which)
         .subquery("met")
     )
     return (
@@ -144,7 +161,14 @@ def _verdicts() -> Any:
     )
 
 
-_VERDICTS = _verdicts()
+_OF_COHORT = _verdicts(trials.c.cohort == bindparam("number"))
+_OF_CRITERION = _verdicts(
+    (criteria.c.index == bindparam("number"))
+    & (
+        trials.c.cohort
+        < select(sweeps.c.settled_cohorts).where(sweeps.c.id == bindparam("of")).scalar_subquery()
+    )
+)
 
 
 def counted_pairs(session: Session, sweep: str) -> tuple[PairCounts, ...]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import RowMapping, insert, select
 from sqlalchemy.orm import Session
 
 from service.evidence.stopping import rule_of
@@ -71,7 +71,7 @@ def write_plan(session: Session, sweep: str, plan: Plan, now: datetime) -> None:
     session.execute(insert(cells), rows)
     session.execute(
         insert(criteria),
-        [asdict(c) | {"sweep": sweep, "primary": int(c.primary)} for c in plan.criteria],
+        [criterion_row(sweep, c) for c in plan.criteria],
     )
     session.execute(
         insert(arm_successes),
@@ -82,11 +82,11 @@ def write_plan(session: Session, sweep: str, plan: Plan, now: datetime) -> None:
         ],
     )
     open_counts(session, sweep, plan)
-    for criterion in plan.criteria:
+    for rule in plan.criteria:
         session.execute(
             insert(cell_successes).from_select(
                 ["cell", "criterion"],
-                select(cells.c.id, _constant(criterion.index)).where(cells.c.sweep == sweep),
+                select(cells.c.id, _constant(rule.index)).where(cells.c.sweep == sweep),
             )
         )
 
@@ -123,21 +123,25 @@ def plan_of(session: Session, sweep: str) -> Plan:
         cells=tuple(
             Cell(r["index"], r["arm"], r["setting"], r["structure"], r["values"]) for r in of(cells)
         ),
-        criteria=tuple(
-            Criterion(
-                r["index"],
-                r["metric"],
-                r["comparison"],
-                r["threshold"],
-                r["at"],
-                bool(r["primary"]),
-            )
-            for r in of(criteria)
-        ),
+        criteria=tuple(criterion(r) for r in of(criteria)),
         contrast=Contrast(**contrast) if contrast else None,
         seeds=row.seeds,
         cohort=row.cohort,
         stop=rule_of(row.stop),
+    )
+
+
+def criterion_row(sweep: str, rule: Criterion) -> dict[str, Any]:
+    """A criterion as its row."""
+    flags = {"primary": int(rule.primary), "post_hoc": int(rule.post_hoc)}
+    return asdict(rule) | flags | {"sweep": sweep}
+
+
+def criterion(row: RowMapping) -> Criterion:
+    """A criterion from its row."""
+    fields = {name: row[name] for name in Criterion.__dataclass_fields__}
+    return Criterion(
+        **fields | {"primary": bool(row["primary"]), "post_hoc": bool(row["post_hoc"])}
     )
 
 

@@ -14,6 +14,7 @@ from service.store.ending import shown_state
 from service.store.errors import UnknownSweepError
 from service.store.forecasts import Forecast
 from service.store.pairing import PairCounts, counted_pairs
+from service.store.plans import criterion
 from service.store.tables import END_STATES, arm_successes, arms, cells, criteria, forecasts, sweeps
 
 
@@ -163,12 +164,7 @@ _CRITERIA = select(criteria).where(criteria.c.sweep == bindparam("of")).order_by
 
 def criteria_of(session: Session, sweep: str) -> tuple[Criterion, ...]:
     """A sweep's criteria, in order."""
-    return tuple(
-        Criterion(
-            r["index"], r["metric"], r["comparison"], r["threshold"], r["at"], bool(r["primary"])
-        )
-        for r in session.execute(_CRITERIA, {"of": sweep}).mappings()
-    )
+    return tuple(criterion(r) for r in session.execute(_CRITERIA, {"of": sweep}).mappings())
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ class SweepView:
     started_at: datetime | None
     ended_at: datetime | None
     offered_class: str | None
+    criteria_version: int
     classes: tuple[str, ...]
 
 

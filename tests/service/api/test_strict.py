@@ -31,6 +31,7 @@ ROOT = "/api/v1/sweeps"
 BODIES = {
     f"{ROOT}/{{sweep}}/replay": {"sample": 0.5},
     f"{ROOT}/{{sweep}}/exclude": {"worker": "w", "reason": "why"},
+    f"{ROOT}/{{sweep}}": {"criteria": {"add": [{"metric": "test_accuracy", "at_least": 0.3}]}},
 }
 HUGE = 10**30
 

@@ -1,0 +1,69 @@
+"""Changes of a sweep that is there: criteria that are added to it."""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body
+
+from models.catalog import experiments
+from models.experiment import Experiment
+from service.api.state import StateDep, Writing
+from service.api.sweeps import sweep_of
+from service.errors import ProblemError
+from service.plan import Plan
+from service.spec.additions import Change, judge_additions, read_change
+from service.spec.problems import SpecError
+from service.spec.shape import whole
+from service.store.judging import add_criteria
+from service.store.plans import plan_of
+
+router = APIRouter(prefix="/sweeps", tags=["sweeps"])
+
+_CHANGE = {"requestBody": {"content": {"application/json": {"schema": whole(Change)}}}}
+
+
+@router.patch("/{sweep}", openapi_extra=_CHANGE)
+def change(
+    sweep: str,
+    body: Annotated[Any, Body(description="criteria to add")],
+    state: StateDep,
+    session: Writing,
+) -> dict[str, Any]:
+    """Adds criteria: every success, counter and report follows from what is recorded."""
+    with _judged():
+        wanted = read_change(body)
+        plan = plan_of(session, sweep)
+        found = judge_additions(wanted, plan, _experiment(plan))
+    add_criteria(session, sweep, found, now=datetime.now(UTC))
+    return sweep_of(sweep, session, state)
+
+
+@contextlib.contextmanager
+def _judged() -> Iterator[None]:
+    """A change that breaks rules, as a problem."""
+    try:
+        yield
+    except SpecError as error:
+        count = len(error.problems)
+        detail = f"the change breaks {count} rule{'s' if count > 1 else ''}; nothing was changed"
+        cure = "mend what errors lists and send it again"
+        raise ProblemError(422, detail, cure, error.problems) from error
+
+
+def _experiment(plan: Plan) -> Experiment:
+    """The experiment of a plan.
+
+    Raises:
+        ProblemError: 409, it is not installed any more.
+    """
+    found = experiments().get(plan.experiment)
+    if found is None:
+        raise ProblemError(
+            409,
+            f"experiment {plan.experiment} is not installed here any more, and only it says what "
+            "its metrics can be",
+            "install the package that brings it and restart the service",
+        )
+    return found

@@ -1,0 +1,142 @@
+"""PATCH /sweeps/{id}: criteria are added, and what they may not be is refused with the reason."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.service.api.conftest import Served
+from tests.service.api.test_routes import submit, train
+
+pytestmark = pytest.mark.anyio
+
+
+def adding(*criteria: dict[str, Any]) -> dict[str, Any]:
+    """The body of a PATCH."""
+    return {"criteria": {"add": list(criteria)}}
+
+
+LOOSE = {"metric": "test_accuracy", "at_least": 0.6}
+
+
+async def test_a_criterion_that_is_added_is_in_progress_report_and_pages(
+    api: httpx.AsyncClient, served: Served
+) -> None:
+    sweep = (await submit(api))["id"]
+    path = f"/api/v1/sweeps/{sweep}"
+    train(served, sweep, 16)
+    before = (await api.get(f"{path}/report")).json()
+    reply = await api.patch(path, json=adding(LOOSE))
+    assert reply.status_code == 200, reply.text
+    found = reply.json()
+    assert found["criteria_version"] == 2
+    added = found["progress"]["arms"][0]["settled"]["successes"][2]
+    assert (added["threshold"], added["version"], added["post_hoc"]) == (0.6, 2, True)
+    assert added["successes"] == 6  # of seeds 0 to 3 in two settings, all but seed 2
+    after = (await api.get(f"{path}/report")).json()["findings"]
+    assert after["criteria"][:2] == before["findings"]["criteria"]
+    third = after["criteria"][2]
+    assert (third["version"], third["post_hoc"], third["primary"]) == (2, True, False)
+    assert third["arms"][0]["successes"] == 6
+    assert after["outcomes_hash"] == before["findings"]["outcomes_hash"]
+    text = (await api.get(f"{path}/report?format=markdown")).text
+    assert "## test_accuracy >= 0.6 at the end (exploratory, post hoc, version 2)" in text
+    assert "## test_accuracy >= 0.9 (primary)" in text
+    csv = (await api.get(f"{path}/report?format=csv")).text
+    assert "test_accuracy,at_least,0.6,end,0,2,1,plain" in csv
+    assert "exploratory, post hoc, version 2" in (await api.get(f"/sweeps/{sweep}")).text
+    train(served, sweep)
+    finished = (await api.get(path)).json()["progress"]["arms"][1]["settled"]["successes"]
+    assert [c["successes"] for c in finished] == [4, 8, 8]
+    assert "version 2" in (await api.get(f"/fragments/sweeps/{sweep}/findings")).text
+    again = await api.patch(path, json=adding(LOOSE | {"at": "any"}))
+    assert again.status_code == 200
+    assert "at any evaluation" in (await api.get(f"/fragments/sweeps/{sweep}/findings")).text
+
+
+async def test_before_the_first_outcome_a_criterion_is_not_post_hoc(
+    api: httpx.AsyncClient,
+) -> None:
+    sweep = (await submit(api))["id"]
+    found = (await api.patch(f"/api/v1/sweeps/{sweep}", json=adding(LOOSE))).json()
+    added = found["progress"]["arms"][0]["settled"]["successes"][2]
+    assert (added["version"], added["post_hoc"]) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "words"),
+    [
+        ([], "body", "a change is a JSON object"),
+        ({}, "criteria", "it is required"),
+        ({"criteria": {}}, "criteria.add", "it is required"),
+        (adding(), "criteria.add", "at least 1"),
+        ({"priority": 3}, "priority", "priorities are not built yet"),
+        ({"labels": {}}, "labels", "labels are not built yet"),
+        ({"note": "x"}, "note", "notes are not built yet"),
+        ({"seeds": 7}, "seeds", "what was submitted stays"),
+        ({"primary": {}}, "primary", "what was submitted stays"),
+        ({"criteria": {"remove": [LOOSE]}}, "criteria.remove", "so that none is hidden"),
+        ({"criterio": {}}, "criteria", "it is required"),
+        (adding(LOOSE | {"att": "end"}), "criteria.add.0.att", "there is no such key"),
+        (adding(LOOSE | {"at": "start"}), "criteria.add.0.at", "one of end, any"),
+        (adding(LOOSE | {"at_most": 0.1}), "criteria.add.0", "exactly one of"),
+        (adding({"metric": "test_accuracy"}), "criteria.add.0", "exactly one of"),
+        (adding(LOOSE | {"at_least": "1"}), "criteria.add.0.at_least", "must be a number"),
+        (adding(LOOSE | {"at_least": 1.5}), "criteria.add.0.at_least", "between 0 and 1"),
+        (adding(LOOSE | {"metric": "luck"}), "criteria.add.0.metric", "no such metric"),
+        (adding(LOOSE, LOOSE), "criteria.add.1", "added once"),
+        (
+            adding({"metric": "test_accuracy", "at_most": 0.5}),
+            "criteria.add.0.at_most",
+            "higher is better",
+        ),
+    ],
+)
+async def test_a_change_that_breaks_a_rule_is_refused_by_name(
+    api: httpx.AsyncClient, body: Any, field: str, words: str
+) -> None:
+    sweep = (await submit(api))["id"]
+    reply = await api.patch(f"/api/v1/sweeps/{sweep}", json=body)
+    assert reply.status_code == 422, reply.text
+    problem = reply.json()
+    assert problem["detail"].endswith("nothing was changed")
+    assert words in {e["field"]: e["rule"] for e in problem["errors"]}[field]
+    assert all(e["cure"] for e in problem["errors"])
+    assert (await api.get(f"/api/v1/sweeps/{sweep}")).json()["criteria_version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("criterion", "words"),
+    [
+        ({"at": "end"}, "no end of their budget"),
+        ({"at_least": 0.95}, "stricter threshold is not known"),
+        ({"metric": "test_loss", "at_most": 0.1}, "what test_loss would have become"),
+    ],
+)
+async def test_where_trials_leave_at_success_only_looser_thresholds_of_it_can_be_added(
+    api: httpx.AsyncClient, criterion: dict[str, Any], words: str
+) -> None:
+    """Of what left nobody knows how it would have gone on (STATISTICS.md, 5.6)."""
+    success = {"metric": "test_accuracy", "at_least": 0.9, "at": "any"}
+    sweep = (await submit(api, success=success, leave="at_success"))["id"]
+    base = {"metric": "test_accuracy", "at": "any"}
+    body = base | ({} if "at_most" in criterion else {"at_least": 0.6}) | criterion
+    reply = await api.patch(f"/api/v1/sweeps/{sweep}", json=adding(body))
+    assert reply.status_code == 422, reply.text
+    [problem] = [e for e in reply.json()["errors"] if words in e["rule"]]
+    assert "test_accuracy at any" in problem["cure"]
+    allowed = adding(base | {"at_least": 0.6})
+    assert (await api.patch(f"/api/v1/sweeps/{sweep}", json=allowed)).status_code == 200
+
+
+async def test_the_same_criterion_again_is_a_conflict_that_names_it(
+    api: httpx.AsyncClient,
+) -> None:
+    sweep = (await submit(api))["id"]
+    reply = await api.patch(
+        f"/api/v1/sweeps/{sweep}", json=adding({"metric": "test_accuracy", "at_least": 0.5})
+    )
+    assert reply.status_code == 409
+    assert "has the criterion test_accuracy >= 0.5 at end already" in reply.json()["detail"]
+    missing = await api.patch("/api/v1/sweeps/nope", json=adding(LOOSE))
+    assert missing.status_code == 404
