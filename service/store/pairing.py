@@ -134,7 +134,7 @@ _AGAINST = select(pair_counts.c.against).where(pair_counts.c.sweep == bindparam(
 
 
 def _verdicts(which: ColumnElement[bool]) -> Any:
-    """Per cohort, criterion and arm but one, how often which verdicts met: a window, no join of trials.
+    """Per cohort, criterion and arm but one, how often which verdicts met: by a window, no join.
 
     A join of a cohort with itself would cost the square of it wherever its plan went wrong.
     """
