@@ -8,11 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-<<<<<<< HEAD
-from service.words import eta, evidence, rate, rule, stop_rule, stopped, threshold
-=======
-from service.words import duration, evidence, heading, rate, rule, stop_rule, stopped
->>>>>>> e135eee (Criteria are added to a sweep by PATCH, judged in SQL, versioned and marked post hoc)
+from service.words import eta, evidence, heading, rate, rule, stop_rule, stopped
 
 #: thresholds that fit a terminal; the report has all of them
 _MOST_THRESHOLDS = 4
