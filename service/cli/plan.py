@@ -153,14 +153,28 @@ def _shows(power: dict[str, Any], found: dict[str, Any]) -> Iterator[tuple[str, 
     yield "", f"(exact McNemar test, {sides}, alpha {power['alpha']:g})"
     share = f"{100 * power['wanted']:g} %"
     yield f"for {share}", _enough(power, found["settings"])
+    yield from _rules(power)
+
+
+def _rules(power: dict[str, Any]) -> Iterator[tuple[str, str]]:
     rule = power["evidence"]
     error = f" (+- {200 * rule['decided_error']:.1f})" if rule["decided_error"] else ""
     chance = f"{100 * rule['decided']:.1f} %{error}"
-    yield "looking on", f"under the evidence rule, asked after each cohort, {chance} get decided;"
+    yield (
+        "looking on",
+        f"with stop: {{when: evidence}}, asked after each cohort, {chance} get decided;",
+    )
     saved = f"{100 * rule['saved']:.0f} % of the pairs are saved"
     yield "", f"that takes {rule['mean_pairs']:,.0f} pairs on average, so that {saved};"
     half, most = (f"{rule[f'{name}_pairs']:,}" for name in ("median", "ninety_percent"))
     yield "", f"at most {half} pairs in half of all cases, at most {most} in nine of ten"
+    if not rule["declared"]:
+        yield "", "(the spec declares no such stop: it would run to its end)"
+    futile = power["futile"]
+    if futile is not None:
+        chance = f"{100 * futile['decided']:.1f} % (+- {200 * futile['decided_error']:.1f})"
+        yield "futile", f"if in truth the arms do not differ, {chance} are given up before the end;"
+        yield "", f"that takes {futile['mean_pairs']:,.0f} pairs on average"
 
 
 def _enough(power: dict[str, Any], settings: int) -> str:

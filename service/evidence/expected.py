@@ -5,6 +5,7 @@ reaches 1 / alpha, or at its last pair. Small designs are computed exactly, othe
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,12 +27,16 @@ MOST_LOOKS = 1_000
 _TAIL = 1e-12
 
 
+#: which sweeps stop: (wins, losses) of each, and the pairs that all have seen
+Stops = Callable[[NDArray[np.int64], NDArray[np.int64], int], NDArray[np.bool_]]
+
+
 @dataclass(frozen=True)
 class ExpectedStop:
-    """What the evidence rule would do to a design that is true.
+    """What a rule would do to a design that is true.
 
     Attributes:
-        decided: the chance that the e-value reaches 1 / alpha by the last pair.
+        decided: the chance that it stops by the last pair.
         mean: pairs used, undecided sweeps counted whole.
         median: pairs by which half of the sweeps have ended.
         ninety: pairs by which nine of ten have ended.
@@ -91,7 +96,11 @@ def expected_stop(
     shape = tuple(int(binom.isf(_TAIL, n, min(1.0, p))) + 1 for p in (a, b))
     if shape[0] * shape[1] * len(looks) <= MOST_EXACT:
         return _exact(a, b, looks, (shape[0], shape[1]), sided, alpha)
-    return _simulated(a, b, looks, sided, alpha, np.random.default_rng(seed))
+
+    def stops(won: NDArray[np.int64], lost: NDArray[np.int64], _seen: int) -> NDArray[np.bool_]:
+        return log_e(won, lost, sided) >= -math.log(alpha)
+
+    return simulated(a, b, looks, stops, np.random.default_rng(seed))
 
 
 def _exact(
@@ -133,39 +142,48 @@ def _step(a: float, b: float, pairs: int, shape: tuple[int, int]) -> NDArray[np.
     return found
 
 
-def _simulated(
+def simulated(
     a: float,
     b: float,
     looks: NDArray[np.int64],
-    sided: Sided,
-    alpha: float,
+    stops: Stops,
     rng: np.random.Generator,
+    *,
+    runs: int = RUNS,
+    most_looks: int = MOST_LOOKS,
 ) -> ExpectedStop:
-    stride = -(-len(looks) // MOST_LOOKS)
+    """What a rule does to sweeps of pairs that only one arm wins with chance a, the other b.
+
+    Args:
+        stops: the rule.
+        runs: simulated sweeps.
+        most_looks: with more looks, only every second, third ... is taken.
+    """
+    stride = -(-len(looks) // most_looks)
     used = looks[::-1][::stride][::-1]  # the last look stays
     psi = min(1.0, a + b)
-    share = a / psi
-    won = np.zeros(RUNS, np.int64)
-    lost = np.zeros(RUNS, np.int64)
+    share = a / psi if psi else 0.0
+    won = np.zeros(runs, np.int64)
+    lost = np.zeros(runs, np.int64)
     ended = np.zeros(len(used))
     before = 0
     for place, seen in enumerate(used):
         more = rng.binomial(int(seen) - before, psi, len(won))
         mine = rng.binomial(more, share)
         won, lost = won + mine, lost + more - mine
-        stopped = log_e(won, lost, sided) >= -math.log(alpha)
-        ended[place] = stopped.sum() / RUNS
+        stopped = stops(won, lost, int(seen))
+        ended[place] = stopped.sum() / runs
         won, lost = won[~stopped], lost[~stopped]
         before = int(seen)
         if not len(won):
             break
     decided = float(ended.sum())
-    ended[-1] += len(won) / RUNS
+    ended[-1] += len(won) / runs
     mean = float(ended @ used)
     spread = math.sqrt(max(0.0, float(ended @ (used - mean) ** 2)))
-    least_error = 0.5 / RUNS  # that of none or all seen
-    error = max(least_error, math.sqrt(decided * (1 - decided) / RUNS))
-    return _summary(used, ended, decided, error, spread / math.sqrt(RUNS))
+    least_error = 0.5 / runs  # that of none or all seen
+    error = max(least_error, math.sqrt(decided * (1 - decided) / runs))
+    return _summary(used, ended, decided, error, spread / math.sqrt(runs))
 
 
 def _summary(

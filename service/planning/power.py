@@ -3,8 +3,13 @@
 import math
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.evidence.expected import ExpectedStop, expected_stop, looks_of
+from service.evidence.futility import expected_futility
 from service.evidence.plan import ALPHA, Design, pairs_for, power
+from service.evidence.stopping import Rule
 from service.plan import Plan
 
 
@@ -17,17 +22,18 @@ def power_json(plan: Plan) -> dict[str, Any] | None:
     asked, contrast = plan.spec.get("power"), plan.contrast
     if asked is None or contrast is None:
         return None
-    alpha = (plan.spec.get("stop") or {}).get("alpha", ALPHA)
+    stop = plan.stop
+    alpha = ALPHA if stop is None else stop.alpha
     design = Design(asked["baseline"], asked["effect"], asked["correlation"])
     settings, sided = len(plan.settings), contrast.sided
     pairs = plan.seeds * settings
-    enough = pairs_for(design, asked["wanted"], sided=sided, alpha=alpha)
+    enough = pairs_for(design, asked["wanted"], sided=sided)
     looks = looks_of(plan.seeds, plan.cohort, settings)
     return {
         "arm": contrast.arm,
         "against": contrast.against,
         "sided": sided,
-        "alpha": alpha,
+        "alpha": ALPHA,
         "baseline": design.baseline,
         "rate": round(design.rate, 12),
         "effect": design.effect,
@@ -35,16 +41,36 @@ def power_json(plan: Plan) -> dict[str, Any] | None:
         "correlation_possible": list(design.feasible()),
         "discordant": design.discordant,
         "pairs": pairs,
-        "power": power(design, pairs, sided=sided, alpha=alpha),
+        "power": power(design, pairs, sided=sided),
         "wanted": asked["wanted"],
         "pairs_wanted": enough,
         "seeds_wanted": None if enough is None else math.ceil(enough / settings),
-        "evidence": evidence_json(expected_stop(design, looks, sided=sided, alpha=alpha)),
+        "evidence": {
+            "declared": stop is not None and "evidence" in stop.when,
+            "alpha": alpha,
+            **rule_json(expected_stop(design, looks, sided=sided, alpha=alpha)),
+        },
+        "futile": None if stop is None else _futile(design, stop, looks),
     }
 
 
-def evidence_json(found: ExpectedStop) -> dict[str, Any]:
-    """The rule "stop at the first cohort with evidence", in pairs."""
+def _futile(design: Design, stop: Rule, looks: NDArray[np.int64]) -> dict[str, Any] | None:
+    """The futility rule, where it is declared, if in truth the arms do not differ."""
+    if "futile" not in stop.when or stop.effect is None:
+        return None
+    found = expected_futility(
+        design.baseline,
+        design.correlation,
+        stop.effect,
+        looks,
+        sided=stop.sided,
+        alpha=stop.alpha,
+    )
+    return {"declared": True, "alpha": stop.alpha, "effect": stop.effect, **rule_json(found)}
+
+
+def rule_json(found: ExpectedStop) -> dict[str, Any]:
+    """What a stop rule would do, in pairs."""
     return {
         "decided": found.decided,
         "decided_error": found.decided_error,

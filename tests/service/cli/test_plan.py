@@ -49,8 +49,17 @@ def test_options_plan_the_power_and_replace_what_the_spec_expects(
     assert "1,468 pairs, that is seeds: 734 (2 settings x 734 pairs)" in said.stdout
     assert "77.4 % get decided" in said.stdout
     assert "37 % of the pairs are saved" in said.stdout
+    assert "declares no such stop" in said.stdout
     found = json.loads(seedbed(served, str(path), "--baseline", "0.05", "--json").stdout)
     assert found["power"]["pairs_wanted"] == 1468
+
+
+def test_a_futility_rule_is_planned_where_the_spec_declares_it(served: Served) -> None:
+    primary = {"arm": "noisy", "against": "plain", "effect": 0.2}
+    body = spec(seeds=300, cohort=50, primary=primary, stop={"when": ["evidence", "futile"]})
+    said = seedbed(served, "-", "--baseline", "0.3", stdin=json.dumps(body)).stdout
+    assert "if in truth the arms do not differ" in said
+    assert "declares no such stop" not in said
 
 
 def test_measured_speeds_give_the_time(served: Served) -> None:

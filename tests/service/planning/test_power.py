@@ -49,3 +49,16 @@ def test_what_no_sweep_could_find_has_no_number_of_pairs() -> None:
     assert answer is not None
     assert (answer["pairs_wanted"], answer["seeds_wanted"]) == (None, None)
     assert answer["power"] == pytest.approx(0.0, abs=0.05)
+
+
+def test_a_declared_stop_is_told_apart_from_one_that_might_be() -> None:
+    assert not found()["evidence"]["declared"]
+    assert found()["futile"] is None
+    primary = {"arm": "noisy", "against": "plain", "effect": 0.2}
+    stop = {"when": ["evidence", "futile"], "alpha": 0.1}
+    answer = found(seeds=300, cohort=50, primary=primary, stop=stop)
+    assert answer["evidence"]["declared"]
+    assert answer["evidence"]["alpha"] == answer["futile"]["alpha"] == 0.1
+    assert answer["alpha"] == 0.05
+    assert answer["futile"]["effect"] == 0.2
+    assert answer["futile"]["mean_pairs"] < answer["pairs"] == 600
