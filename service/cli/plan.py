@@ -160,10 +160,7 @@ def _rules(power: dict[str, Any]) -> Iterator[tuple[str, str]]:
     rule = power["evidence"]
     error = f" (+- {200 * rule['decided_error']:.1f})" if rule["decided_error"] else ""
     chance = f"{100 * rule['decided']:.1f} %{error}"
-    yield (
-        "looking on",
-        f"with stop: {{when: evidence}}, asked after each cohort, {chance} get decided;",
-    )
+    yield "looking on", f"stop: {{when: evidence}} decides {chance} before the pairs run out;"
     saved = f"{100 * rule['saved']:.0f} % of the pairs are saved"
     yield "", f"that takes {rule['mean_pairs']:,.0f} pairs on average, so that {saved};"
     half, most = (f"{rule[f'{name}_pairs']:,}" for name in ("median", "ninety_percent"))

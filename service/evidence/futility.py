@@ -18,7 +18,7 @@ MOST_LOOKS = 200
 def log_e_difference(
     won: NDArray[np.int64], lost: NDArray[np.int64], pairs: int, difference: float
 ) -> NDArray[np.float64]:
-    """`sequential.log_e_difference` of arrays: of so many pairs the arm alone won, or lost, some."""
+    """`sequential.log_e_difference` of arrays: pairs that the arm alone won, or lost."""
     m = (difference + 1) / 2
     bets = np.concatenate([_BETS / m, -_BETS / (1 - m)])
     gains = np.stack([np.log1p(-bets * m), np.log1p(bets * (0.5 - m)), np.log1p(bets * (1 - m))])
