@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
+from service.evidence.stopping import rule_of, verdict
 from service.report.build import build
-from service.store import claims, pairing, release, sweeps
+from service.store import claims, pairing, release, settling, sweeps
 from service.store.engine import open_engine, session_factory, upgrade
 from service.store.errors import StateConflictError
 from service.store.progress import Progress, Stopped, progress
 from service.store.tables import outcomes, trials
+from service.store.tables import sweeps as rows
 from tests.service.samples import moment, outcome
 from tests.service.store.test_conformance import (
     check_counters,
@@ -45,15 +47,21 @@ def seen(sessions: Sessions, sweep: str) -> Progress:
         return progress(session, sweep)
 
 
-def test_evidence_ends_a_sweep_at_the_first_cohort_that_has_it(sessions: Sessions) -> None:
-    """8 wins of 8 make e = 2^8 / 9 = 28 > 20, in the third cohort; 6 made 9.1."""
+def check_first_cohort(sessions: Sessions, *, later: int) -> None:
+    """The law that planted faults must break.
+
+    8 wins of 8 make e = 2^8 / 9 = 28 > 20, in the third cohort; 6 made 9.1. The third and
+    the fourth come at once, but for so many trials of the fourth that come `later`.
+    """
     sweep = create(sessions, **EVIDENCE)
     for cohort in (1, 2):
         complete(sessions, [noisy_wins(t) for t in claim(sessions, sweep, 8)])
         assert seen(sessions, sweep).state == "running"
         assert seen(sessions, sweep).settled_cohorts == cohort
-    third = claim(sessions, sweep, 16)
-    complete(sessions, [noisy_wins(t) for t in third])  # the third and the fourth at once
+    taken = claim(sessions, sweep, 16)
+    complete(sessions, [noisy_wins(t) for t in taken[: 16 - later]])
+    assert seen(sessions, sweep).state == ("stopping" if later else "finished")
+    complete(sessions, [noisy_wins(t) for t in taken[16 - later :]])
     now = seen(sessions, sweep)
     assert (now.state, now.reason) == ("finished", "evidence")
     assert now.stopped == Stopped("evidence", 3)
@@ -67,6 +75,50 @@ def test_evidence_ends_a_sweep_at_the_first_cohort_that_has_it(sessions: Session
         (primary, *_) = [c for c in pairing.counted_pairs(session, sweep) if c.criterion == 0]
         assert primary.pairs.n == 12
     check_counters(sessions, sweep)
+
+
+@pytest.mark.parametrize("later", [0, 1])
+def test_evidence_ends_a_sweep_at_the_first_cohort_that_has_it(
+    sessions: Sessions, later: int
+) -> None:
+    check_first_cohort(sessions, later=later)
+
+
+def test_a_rule_that_is_judged_once_a_return_is_caught(
+    sqlite: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It settles all that came, and then looks: the cohort depends on what came together."""
+    sound = settling.settle
+
+    def late(session: Session, held: Any) -> Any:
+        sound(session, {**held, "stop": None})
+        one = held["id"]
+        reached = session.scalar(select(rows.c.settled_cohorts).where(rows.c.id == one))
+        primary = pairing.primary_pairs(session, one)
+        rule = rule_of(held["stop"])
+        assert rule is not None
+        why = verdict(rule, primary.pairs, primary.unseen)
+        if why and held["stopped_when"] is None:
+            stopped = {"stopped_cohort": reached, "stopped_when": why}
+            session.execute(update(rows).where(rows.c.id == one).values(**stopped))
+        return why
+
+    monkeypatch.setattr(settling, "settle", late)
+    with pytest.raises(AssertionError, match="Stopped"):
+        check_first_cohort(session_factory(sqlite), later=0)
+
+
+def test_settling_that_goes_on_after_the_stop_is_caught(
+    sqlite: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = settling.settle
+
+    def on(session: Session, held: Any) -> Any:
+        return sound(session, {**held, "stopped_when": None})
+
+    monkeypatch.setattr(settling, "settle", on)
+    with pytest.raises(AssertionError, match="Stopped"):
+        check_first_cohort(session_factory(sqlite), later=1)
 
 
 def test_what_runs_is_dropped_and_what_waits_is_cancelled(sessions: Sessions) -> None:
@@ -249,24 +301,3 @@ def test_in_whatever_order_trials_return_the_findings_are_the_same(
 
 def test_they_are_the_same_on_every_database(sessions: Sessions, calm: str) -> None:
     check_stopped_alike(sessions, 7, calm)
-
-
-def test_a_rule_that_looks_at_arrivals_is_caught(
-    sqlite: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The law above can fail: settling everything that came in before judging moves the cohort."""
-    from service.store import settling  # noqa: PLC0415 - what is broken here
-
-    sessions, sound = session_factory(sqlite), settling.verdict
-    sweep = create(sessions, **EVIDENCE)
-    complete(sessions, [noisy_wins(t) for t in claim(sessions, sweep, 16)])
-    looked: list[int] = []
-
-    def late(rule: Any, pairs: Any, unseen: Any) -> Any:
-        looked.append(pairs.n)
-        return sound(rule, pairs, unseen) if pairs.n > 12 else None
-
-    monkeypatch.setattr(settling, "verdict", late)
-    complete(sessions, [noisy_wins(t) for t in claim(sessions, sweep, 16)])
-    assert looked == [12, 16]
-    assert seen(sessions, sweep).stopped == Stopped("evidence", 4)
