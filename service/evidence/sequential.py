@@ -125,18 +125,25 @@ def difference_sequence(pairs: Pairs, alpha: float = ALPHA) -> tuple[float, floa
     Without pairs it is [-1, 1]. The e-value falls and then rises in the difference, so that what is
     not ruled out is an interval around the observed one.
     """
+    return _end(pairs, alpha, -1.0), _end(pairs, alpha, 1.0)
+
+
+_EDGE = 1.0 - 1e-9
+
+
+def _end(pairs: Pairs, alpha: float, side: float) -> float:
+    """The lower end (side -1) or the upper one (side 1) of the sequence."""
     if pairs.n == 0 or pairs.difference is None:
-        return -1.0, 1.0
+        return side
     limit = -math.log(alpha)
 
     def above(d: float) -> float:
         return log_e_difference(pairs, d) - limit
 
-    edge = 1.0 - 1e-9
-    middle = min(max(pairs.difference, -edge), edge)
-    low = -1.0 if above(-edge) < 0 else _root(above, -edge, middle)
-    high = 1.0 if above(edge) < 0 else _root(above, middle, edge)
-    return low, high
+    if above(side * _EDGE) < 0:
+        return side
+    middle = min(max(pairs.difference, -_EDGE), _EDGE)
+    return _root(above, -_EDGE, middle) if side < 0 else _root(above, middle, _EDGE)
 
 
 @dataclass(frozen=True)
@@ -189,6 +196,6 @@ def log_e_unseen(pairs: Pairs, unseen: Unseen, sided: Sided = "two") -> float:
 
 def difference_unseen(pairs: Pairs, unseen: Unseen, alpha: float = ALPHA) -> tuple[float, float]:
     """The difference's confidence sequence, as wide as any way of filling in what is missing."""
-    low = difference_sequence(replace(pairs, only_b=pairs.only_b + unseen.for_b), alpha)[0]
-    high = difference_sequence(replace(pairs, only_a=pairs.only_a + unseen.for_a), alpha)[1]
-    return low, high
+    least = replace(pairs, only_b=pairs.only_b + unseen.for_b)
+    most = replace(pairs, only_a=pairs.only_a + unseen.for_a)
+    return _end(least, alpha, -1.0), _end(most, alpha, 1.0)
