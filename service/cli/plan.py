@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: one binary unit of the next
 _KIB = 1024
+#: from so many percent on a chance is not told more exactly
+_ALL = 99.9
 
 
 def plan(
@@ -147,7 +149,8 @@ def _shows(power: dict[str, Any], found: dict[str, Any]) -> Iterator[tuple[str, 
     rates = f"{100 * power['baseline']:.4g} % -> {100 * power['rate']:.4g} %"
     possible = f"possible: {low:.2f} to {high:.2f}"
     yield "expected", f"{rates}, correlation within pairs {power['correlation']:g} ({possible})"
-    chance = f"{100 * power['power']:.1f} %"
+    share = 100 * power["power"]
+    chance = f"{share:.1f} %" if share < _ALL else f"more than {_ALL} %"
     yield "as it stands", f"{_many(power['pairs'], 'pair')} find it with a chance of {chance}"
     sides = "two-sided" if power["sided"] == "two" else f"one-sided, {power['sided']}"
     yield "", f"(exact McNemar test, {sides}, alpha {power['alpha']:g})"
@@ -158,9 +161,8 @@ def _shows(power: dict[str, Any], found: dict[str, Any]) -> Iterator[tuple[str, 
 
 def _rules(power: dict[str, Any]) -> Iterator[tuple[str, str]]:
     rule = power["evidence"]
-    error = f" (+- {200 * rule['decided_error']:.1f})" if rule["decided_error"] else ""
-    chance = f"{100 * rule['decided']:.1f} %{error}"
-    yield "looking on", f"stop: {{when: evidence}} decides {chance} before the pairs run out;"
+    chance = _chance(rule)
+    yield "looking on", f"stop: {{when: evidence}} comes to a decision in {chance} of all cases;"
     saved = f"{100 * rule['saved']:.0f} % of the pairs are saved"
     yield "", f"that takes {rule['mean_pairs']:,.0f} pairs on average, so that {saved};"
     half, most = (f"{rule[f'{name}_pairs']:,}" for name in ("median", "ninety_percent"))
@@ -169,9 +171,17 @@ def _rules(power: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "", "(the spec declares no such stop: it would run to its end)"
     futile = power["futile"]
     if futile is not None:
-        chance = f"{100 * futile['decided']:.1f} % (+- {200 * futile['decided_error']:.1f})"
+        chance = _chance(futile)
         yield "futile", f"if in truth the arms do not differ, {chance} are given up before the end;"
         yield "", f"that takes {futile['mean_pairs']:,.0f} pairs on average"
+
+
+def _chance(rule: dict[str, Any]) -> str:
+    """`53.5 %`, with the error where it was simulated."""
+    share, error = 100 * rule["decided"], 200 * rule["decided_error"]
+    if share >= _ALL:
+        return f"more than {_ALL} %"
+    return f"{share:.1f} %" + (f" (+- {error:.1f})" if error else "")
 
 
 def _enough(power: dict[str, Any], settings: int) -> str:

@@ -37,6 +37,7 @@ def progress(arms: int, criteria: int, pairs: int = 40, rule: Rule | None = None
         ),
         stop=rule,
         stopped=Stopped("futile", 7) if rule else None,
+        forecast=None,
         started_at=None,
         ended_at=None,
     )

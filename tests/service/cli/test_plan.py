@@ -47,7 +47,7 @@ def test_options_plan_the_power_and_replace_what_the_spec_expects(
     assert "5 % -> 8 %, correlation within pairs 0 (possible: -0.07 to 0.78)" in said.stdout
     assert "2,000 pairs find it with a chance of 96.8 %" in said.stdout
     assert "1,468 pairs, that is seeds: 734 (2 settings x 734 pairs)" in said.stdout
-    assert "decides 77.4 % before" in said.stdout
+    assert "comes to a decision in 77.4 % of all cases" in said.stdout
     assert "37 % of the pairs are saved" in said.stdout
     assert "declares no such stop" in said.stdout
     found = json.loads(seedbed(served, str(path), "--baseline", "0.05", "--json").stdout)
