@@ -9,6 +9,7 @@ _HOUR_S = 3600.0
 _DAY_S = 86400.0
 #: beyond this a logarithm's number is not written out
 _LARGEST_LOG = 600.0
+_POINT = 0.01
 
 
 def rule(criterion: Mapping[str, Any]) -> str:
@@ -113,13 +114,18 @@ def eta(progress: Mapping[str, Any]) -> str | None:
 
 
 def percent(share: float | None) -> str:
-    """`92.0 %`, or a dash where there is none."""
-    return "-" if share is None else f"{100 * share:.1f} %"
+    """`92.0 %`, `0.38 %` within a point of 0 or 100 %, or a dash where there is none."""
+    if share is None:
+        return "-"
+    digits = 2 if 0 < share < _POINT or 1 - _POINT < share < 1 else 1
+    return f"{100 * share:.{digits}f} %"
 
 
 def points(share: float | None) -> str:
-    """A difference of rates in percentage points, with its sign: `+72.0`."""
-    return "-" if share is None else f"{100 * share:+.1f}"
+    """A difference of rates in percentage points, with its sign: `+72.0`, `-0.41`, or a dash."""
+    if share is None:
+        return "-"
+    return f"{100 * share:+.{2 if 0 < abs(share) < _POINT else 1}f}"
 
 
 def p(value: float | None) -> str:

@@ -61,13 +61,13 @@ def findings(
         "arms": [
             {
                 "arm": arm.name,
-                "end_states": arms.states(arm.index),
+                "end_states": ended,
                 "metrics": {} if why else finals(sample, arm.index),
             }
-            for arm in plan.arms
+            for arm, ended in zip(plan.arms, arms.states(), strict=True)
         ],
         "criteria": criteria,
-        "metrics": [] if why else judged(plan, sample, complete=complete),
+        "metrics": [] if why else judged(plan, sample, compared, complete=complete),
         "metrics_withheld": why,
         "outcomes_hash": sample.outcomes_hash,
     }
@@ -126,11 +126,12 @@ def _criterion(
     by_arm = list(zip(arms.won[:, rule.index].tolist(), arms.n.tolist(), strict=True))
     by_cell = list(zip(cells.won[:, rule.index].tolist(), cells.n.tolist(), strict=True))
     rate_of = {(c.arm, c.setting): Rate(*by_cell[c.index]) for c in plan.cells}
+    ended = cells.states()
     shown = [
         {
             "arm": plan.arms[cell.arm].name,
             "setting": dict(plan.settings[cell.setting].values),
-            "end_states": cells.states(cell.index),
+            "end_states": ended[cell.index],
         }
         | estimate(*by_cell[cell.index], interval=complete)
         for cell in sorted(plan.cells, key=lambda cell: cell.index)

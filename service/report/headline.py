@@ -5,6 +5,7 @@ from typing import Any
 
 from service.report.claim import claim, claim_at_any_look
 from service.report.harmless import in_markdown
+from service.report.layout import estimate, times
 from service.words import e_value, p, percent, points, rule, stopped
 
 
@@ -65,8 +66,17 @@ def _fixed(k: Mapping[str, Any], arm: str, against: str) -> str:
     return (
         f"**{arm}** against **{against}** on {k['pairs']} pairs: difference "
         f"{points(k['difference'])} points, 95 % interval [{points(low)}, {points(high)}], "
-        f"exact McNemar {test} ({k['sided']}-sided)."
+        f"exact McNemar {test} ({k['sided']}-sided).{_ratio(k)}"
     )
+
+
+def _ratio(k: Mapping[str, Any]) -> str:
+    """How many times as often, where both arms succeed: near 0 it says more than a difference."""
+    ratio = k["ratio"]
+    if ratio["value"] is None or ratio["high"] is None:
+        return ""
+    value, ends = estimate(ratio, times)
+    return f" It succeeds {value} times as often, 95 % interval [{ends.replace(' to ', ', ')}]."
 
 
 def _at_any_look(k: Mapping[str, Any], arm: str, against: str) -> list[str]:

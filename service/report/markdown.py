@@ -6,6 +6,8 @@ from typing import Any
 from service.report.build import Report
 from service.report.harmless import in_markdown
 from service.report.headline import headline
+from service.report.in_full import in_full, restarts
+from service.report.metric_tables import metric, times
 from service.report.tables import cells, ends, threshold
 from service.report.trail import render_audit
 from service.words import points
@@ -20,7 +22,11 @@ def render_markdown(report: Report) -> str:
         headline(f, primary),
         _setup(f),
         *(threshold(c) for c in f["criteria"]),
+        restarts(primary),
+        *(in_full(k) for k in primary["contrasts"] if k["primary"]),
+        *(times(c) for c in f["criteria"]),
         ends(f),
+        *(metric(m) for m in f["metrics"]),
         cells(primary),
         _notes(report),
         _run_log(report),
@@ -41,8 +47,9 @@ def _notes(report: Report) -> str:
     f = report.findings
     notes = [
         (
-            "Only the primary contrast is confirmatory; everything else is exploratory and "
-            "unadjusted. A trial that diverged "
+            "Only the primary contrast is confirmatory. Everything else is exploratory: its "
+            "intervals and p are unadjusted, but for Holm's p, over all exploratory contrasts of "
+            "this report. A trial that diverged "
             + (
                 "is a failure."
                 if f["criteria"][0]["at"] == "end"
@@ -50,8 +57,9 @@ def _notes(report: Report) -> str:
             )
         ),
         (
-            "Intervals: Wilson's of a rate, Newcombe's of a paired difference (method 10); p: "
-            "McNemar's exact test. What holds at any look: mixtures over alternatives (Robbins "
+            "Intervals: Wilson's of a rate (exact: Clopper & Pearson's), Newcombe's of a paired "
+            "difference (method 10); p: McNemar's exact test. Unpaired: as if the arms had other "
+            "seeds. What holds at any look: mixtures over alternatives (Robbins "
             "1970), the difference's by bets of fixed size (Waudby-Smith & Ramdas 2024)."
         ),
     ]

@@ -45,9 +45,9 @@ class Counts:
         found: NDArray[np.int64] = self.ended[:, _WITH_OUTCOME].sum(axis=1)
         return found
 
-    def states(self, row: int) -> dict[str, int]:
-        """End state -> trials of a row."""
-        return dict(zip(END_STATES, self.ended[row].tolist(), strict=True))
+    def states(self) -> list[dict[str, int]]:
+        """Of each row, end state -> trials."""
+        return [dict(zip(END_STATES, row, strict=True)) for row in self.ended.tolist()]
 
 
 def recount(plan: Plan, sample: Sample, verdicts: Sequence[Verdict]) -> Counts:

@@ -7,19 +7,19 @@ from service.report.build import Report
 from service.report.harmless import in_spreadsheet
 
 _ENDS = ("finished", "left", "diverged", "errored")
+_ENDPOINTS = ("low", "high", "exact_low", "exact_high")
 
 
 def render_csv(report: Report) -> str:
-    """One row per criterion and cell: settled counts, rate and interval."""
+    """One row per criterion and cell: settled counts, rate, Wilson's interval and the exact one."""
     f = report.findings
     keys = list(f["spec"]["grid"])
     rule = ("metric", "comparison", "threshold", "at", "primary", "version", "post_hoc")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*rule, "arm", *keys, "successes", "n", "rate", "low", "high", *_ENDS])
+    writer.writerow([*rule, "arm", *keys, "successes", "n", "rate", *_ENDPOINTS, *_ENDS])
     for c in f["criteria"]:
         for e in c["cells"]:
-            low, high = e["interval"] or (None, None)
             writer.writerow(
                 [
                     c["metric"],
@@ -34,8 +34,8 @@ def render_csv(report: Report) -> str:
                     e["successes"],
                     e["n"],
                     e["rate"],
-                    low,
-                    high,
+                    *(e["interval"] or (None, None)),
+                    *(e["exact_interval"] or (None, None)),
                     *(e["end_states"][state] for state in _ENDS),
                 ]
             )

@@ -1,6 +1,7 @@
 """The metrics themselves: what trials reached at the end, and how the arms compare in it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from service.evidence.values import Better, summarise
 from service.plan import Plan
+from service.report.contrasts import Compared
+from service.report.preferences import preference
 from service.report.sample import Sample
 
 LEAVERS = (
@@ -44,10 +47,13 @@ def finals(sample: Sample, arm: int) -> dict[str, dict[str, float | int | None]]
     return found
 
 
-def judged(plan: Plan, sample: Sample, *, complete: bool) -> list[dict[str, Any]]:
+def judged(
+    plan: Plan, sample: Sample, compared: Sequence[Compared], *, complete: bool
+) -> list[dict[str, Any]]:
     """The metrics that criteria judge, in their order: of these the spec says which way is better.
 
-    A section a metric: each arm's mean, best, quantiles and ECDF with its band.
+    A section a metric: each arm's mean, best, quantiles and ECDF with its band, and each contrast's
+    Wilcoxon test and P(arm better than against).
     """
     better: dict[str, Better] = {}
     for rule in plan.criteria:
@@ -63,6 +69,7 @@ def judged(plan: Plan, sample: Sample, *, complete: bool) -> list[dict[str, Any]
                 "metric": name,
                 "better": way,
                 "arms": [{"arm": arm.name} | _arm(v, way, complete=complete) for arm, v in arms],
+                "contrasts": [preference(c, column, has, way) for c in compared if complete],
             }
         )
     return sections

@@ -2,13 +2,18 @@
 
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import scipy.stats
 from sqlalchemy.orm import Session, sessionmaker
 
 from models.catalog import experiments
+from service.evidence import boschloo
+from service.evidence.independent import Independent
+from service.evidence.rates import Rate
 from service.report.build import Report, build
 from service.report.sample import read
 from service.spec import parse
@@ -22,6 +27,8 @@ from tests.service.samples import moment
 SUCCESS = {"metric": "score", "at_least": 0.9, "report_at": [0.5, 0.7, 0.8, 0.9]}
 Filled = dict[int, tuple[sessionmaker[Session], str]]
 SMALL, LARGE = 20_000, 80_000
+#: the paper's: 7,290 restarts of each arm, 10 in each of 729 settings
+PAPER, SETTINGS = 14_580, 729
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +36,11 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
     """A store with one sweep for each number of trials, every one with its outcome."""
     experiment.install()
     found = {}
-    for trials in (SMALL, LARGE):
+    for trials, settings in ((SMALL, 5), (LARGE, 5), (PAPER, SETTINGS)):
         path: Path = tmp_path_factory.mktemp("cost") / "store.db"
         engine = open_engine(f"sqlite:///{path}")
         upgrade(engine)
-        plan = parse(experiment.spec(trials, success=SUCCESS), experiments())
+        plan = parse(experiment.spec(trials, settings=settings, success=SUCCESS), experiments())
         with session_factory(engine).begin() as session:
             sweep, _ = sweeps.create(session, plan, now=moment())
         assert finish_with_outcomes(engine, sweep, ["score"]) == trials
@@ -59,6 +66,43 @@ def test_time_is_linear_in_trials(filled: Filled) -> None:
             seconds.append(took)
             assert sum(e["n"] for e in found.findings["criteria"][0]["arms"]) == trials
     assert min(taken[LARGE]) < 4 * 1.6 * min(taken[SMALL])
+
+
+def test_no_method_whose_cost_explodes_is_called(
+    filled: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """7,290 pairs in 729 settings at 4 thresholds: Boschloo's test alone would take minutes."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a test whose cost grows with the square of n or worse")
+
+    monkeypatch.setattr(boschloo, "p_value", refuse)
+    for name in ("barnard_exact", "boschloo_exact"):
+        monkeypatch.setattr(scipy.stats, name, refuse)
+    sessions, sweep = filled[PAPER]
+    with sessions() as session:
+        found = build(session, sweep).findings
+    assert [k["pairs"] for c in found["criteria"] for k in c["contrasts"]] == [7290] * 4
+    assert all(k["grid"]["paired"]["settings"] == SETTINGS for k in _contrasts(found))
+    with pytest.raises(AssertionError):  # the fault would be seen
+        Independent(Rate(1, 20), Rate(2, 20)).exact_test()
+
+
+def _contrasts(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [k for c in found["criteria"] for k in c["contrasts"]]
+
+
+def test_a_rate_is_reckoned_once_for_all_cells_that_share_it(
+    filled: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1,458 cells at 4 thresholds have 11 different counts of 10 seeds."""
+    seen: list[Rate] = []
+    wilson = Rate.wilson
+    monkeypatch.setattr(Rate, "wilson", lambda rate: seen.append(rate) or wilson(rate))
+    sessions, sweep = filled[PAPER]
+    with sessions() as session:
+        build(session, sweep)
+    assert len(seen) < 100
 
 
 def test_memory_is_some_bytes_a_trial(filled: Filled) -> None:

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +11,11 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.report.build import Report, build
+from service.report.canonical import canonical
 from service.store import claims, classes, completion, sweeps
-from service.store.engine import session_factory
-from tests.service.samples import NUMERICS, moment, outcome, plan
-from workers.messages import Assignment, Failure, Outcome
+from service.store.engine import open_engine, session_factory, upgrade
+from tests.service.samples import NUMERICS, curve, moment, outcome, plan
+from workers.messages import Assignment, Failure, MetricRecord, Outcome
 
 Sessions = sessionmaker[Session]
 Yields = Callable[[Assignment], Outcome | Failure]
@@ -58,7 +60,7 @@ def undisturbed(sessions: Sessions, sweep: str, yields: Yields = outcome) -> Rep
     return report(sessions, sweep)
 
 
-def disturbed(sessions: Sessions, sweep: str, seed: int) -> Report:
+def disturbed(sessions: Sessions, sweep: str, seed: int, yields: Yields = outcome) -> Report:
     """Random order, many workers, attempts that fail and are tried again, odd times."""
     chance = random.Random(seed)
     out: list[Assignment] = []
@@ -68,8 +70,9 @@ def disturbed(sessions: Sessions, sweep: str, seed: int) -> Report:
             return report(sessions, sweep)
         task = out.pop(chance.randrange(len(out)))
         again = task.attempt < 3 and chance.random() < 0.3
-        back = Failure(task.trial, task.attempt, "lost", "") if again else outcome(task)
-        complete(sessions, [back], chance.random() * 1000)
+        back = Failure(task.trial, task.attempt, "lost", "") if again else yields(task)
+        last = isinstance(back, Failure) and not again
+        complete(sessions, [back], chance.random() * 1000, attempts=1 if last else 9)
 
 
 def report(sessions: Sessions, sweep: str) -> Report:
@@ -93,6 +96,40 @@ def test_the_hash_knows_nothing_of_order_workers_attempts_and_times(
     assert shot_at.findings_hash == calm.findings_hash
     assert shot_at.run_log["trials_tried_again"] > 0
     assert shot_at.run_log["workers"] != calm.run_log["workers"]
+
+
+def test_findings_are_the_same_to_the_byte_on_both_databases_in_any_order(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """Three arms, two metrics whose names databases sort differently, times to success."""
+    other = open_engine(f"sqlite:///{tmp_path / 'other.db'}")
+    upgrade(other)
+    changes: dict[str, Any] = {
+        "arms": {"plain": {"noise_eta": 0.0}, "a": {"noise_eta": 0.01}, "b": {"noise_eta": 0.1}},
+        "primary": {"arm": "b", "against": "plain"},
+        "success": {"metric": "test_accuracy", "at_least": 0.5, "at": "any"},
+    }
+
+    def yields(task: Assignment) -> Outcome | Failure:
+        if task.seed == 4 and task.values["noise_eta"] == 0.01:
+            return Failure(task.trial, task.attempt, "lost", "")
+        value = 1 / (3 + task.seed) + task.values["noise_eta"] + task.values["learning_rate"]
+        metrics = {name: MetricRecord(value, value, 200) for name in ("test_accuracy", "B", "a_")}
+        evaluated = curve([100, 200], [value / 2, value])
+        return outcome(task, metrics=metrics, curve=evaluated)
+
+    def both(found: Engine, seed: int | None) -> bytes:
+        sessions = session_factory(found)
+        sweep = create(sessions, **changes)
+        if seed is None:
+            return canonical(undisturbed(sessions, sweep, yields).findings)
+        return canonical(disturbed(sessions, sweep, seed, yields).findings)
+
+    calm = both(other, None)
+    assert b'"times":{' in calm
+    assert both(engine, None) == calm
+    assert both(engine, 7) == calm
+    other.dispose()
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,11 @@ def test_a_terminal_of_80_columns_splits_no_number(sqlite: Engine) -> None:
     assert re.search(
         r"gradient-noise - without-noise +\+99\.9 +\+99\.6 to \+100\.0 +< 0\.0001", shown
     )
-    assert re.search(r"without-noise +2 / 2000 +0\.1 % +0\.0 % to 0\.4 %", shown)
+    assert re.search(r"without-noise +2 / 2000 +0\.10 % +0\.03 % to 0\.36 %", shown)
+    assert re.search(r"without-noise +1,000 \(275 to 3,646\) +2,995 \(822 to 10,921\)", shown)
+    assert re.search(r"ratio \(score, paired\) +1,000 +275 to 3,6\d\d", shown)
+    assert re.search(r"McNemar, exact +p < 0\.0001", shown)
+    assert re.search(r"gradient-noise +2000 / 2000 +0\.95 +0\.95 +0\.95 +0\.95 +0\.95", shown)
     assert re.search(r"gradient-noise +2000 +0 +0 +0", shown)
     assert "both 2, only gradient-noise 1998, only without-noise 0, neither 0" in " ".join(
         shown.split()
@@ -149,10 +153,10 @@ def test_names_that_markdown_would_read_as_markup_are_shown_as_they_are(sqlite: 
     arms = {"plain": {"noise_eta": 0.0}, evil: {"noise_eta": 0.01}}
     sweep = create(sessions, name=evil, arms=arms, primary={"arm": evil, "against": "plain"})
     text = render_markdown(undisturbed(sessions, sweep, made))
-    rows = [line for line in text.splitlines() if line.startswith("|") and "12 / 12" in line]
-    assert rows
-    for row in rows:
-        assert len(re.findall(r"(?<!\\)\|", row)) == 5  # four columns
+    tables = [part.splitlines() for part in text.split("\n\n") if part.startswith("|")]
+    assert sum("12 / 12" in row for rows in tables for row in rows) == 4
+    for rows in tables:
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1, rows
     assert evil in " ".join(printed(f"# {text.splitlines()[0].removeprefix('# ')}").split())
 
 
