@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from service.evidence.rates import Rate
 from service.evidence.several import holm
-from service.plan import Arm, Criterion, Plan
+from service.plan import Criterion, Plan
 from service.report.blocks import Members, members, several
 from service.report.contrasts import Compared, contrast
 from service.report.estimate import estimate, estimate_arm
@@ -42,7 +42,7 @@ def findings(
         cells, arms: the recount.
     """
     complete = settled_cohorts == plan.cohorts
-    compared = [Compared(a, b, pairing(sample, a, b)) for a, b in _compared(plan)]
+    compared = [Compared(a, b, pairing(sample, a, b)) for a, b in plan.compared]
     blocks, why = members(plan, sample), withheld(plan)
     criteria = [
         _criterion(plan, rule, verdict, cells, arms, compared, blocks, complete=complete)
@@ -176,13 +176,3 @@ def _adjust(criteria: Sequence[dict[str, Any]]) -> None:
     adjusted = dict(zip(map(id, exploratory), holm([k["p"] for k in exploratory]), strict=True))
     for k in contrasts:
         k["holm"] = adjusted.get(id(k))
-
-
-def _compared(plan: Plan) -> list[tuple[Arm, Arm]]:
-    """The primary contrast first, then every other arm against the same one."""
-    if plan.contrast is None:
-        return []
-    by_name = {arm.name: arm for arm in plan.arms}
-    first, against = by_name[plan.contrast.arm], by_name[plan.contrast.against]
-    others = [arm for arm in plan.arms if arm not in (first, against)]
-    return [(arm, against) for arm in (first, *others)]

@@ -44,8 +44,7 @@ def _rate(e: Mapping[str, Any]) -> str:
 def _difference(k: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
     arm, against = in_markdown(k["arm"]), in_markdown(k["against"])
     if k["pairs"] == 0 and (plan["complete"] or plan["stopped"]):
-        missing = sum(k["incomplete_pairs"].values())
-        why = f"each of the {missing} pairs misses an outcome"
+        why = k["not_estimable"]
         return [f"**{arm}** against **{against}**: the difference is not estimable, because {why}."]
     if not plan["complete"] and plan["stopped"] is None:
         return [f"Interim: {plan['no_intervals']}.", *_at_any_look(k, arm, against)]

@@ -63,6 +63,11 @@ def _notes(report: Report) -> str:
             "1970), the difference's by bets of fixed size (Waudby-Smith & Ramdas 2024)."
         ),
     ]
+    if f["plan"]["complete"] and f["plan"]["claim_by"] == "anytime":
+        notes.append(
+            "A rule might have stopped this sweep at any cohort, so the claim is carried by what "
+            "holds at any look; fixed-n intervals and p are not valid after stopping."
+        )
     if f["plan"]["cells"] > len(f["spec"]["arms"]):
         notes.append("The pooled test's null is that the arms are equal in every cell.")
     if report.data:

@@ -145,10 +145,10 @@ def _several(s: Mapping[str, Any]) -> str:
         ]
         for k in s["pairs"]
     )
+    all_arms = f"All arms on {s['blocks']} complete blocks (exploratory)"
     return "\n\n".join(
         [
-            f"All arms on {s['blocks']} complete blocks (exploratory): {q['method']}, "
-            f"{said}{rough}.",
+            f"{all_arms}: {q['method']}, {said}{rough}.",
             table(("each pair", "difference (points)", "p", "by Holm"), rows),
         ]
     )

@@ -189,7 +189,9 @@ def test_the_metric_has_its_distribution_and_its_pairs(found: Report) -> None:
     for k, eta in zip(m["contrasts"], (0.1, 0.01), strict=True):
         of_a, of_b = values(eta), values(0.0)
         both = [(of_a[key], of_b[key]) for key in of_a]
-        a, b = (np.array([np.nan if x is None else x for x in side]) for side in zip(*both, strict=True))
+        a, b = (
+            np.array([np.nan if x is None else x for x in side]) for side in zip(*both, strict=True)
+        )
         assert k["pairs"] == len(both)
         assert k["p_better"] == asdict(prefer(a, b, "higher").share())
         assert k["wilcoxon"] == asdict(signed_rank(a, b, "higher"))
