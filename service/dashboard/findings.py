@@ -9,11 +9,12 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from service.report.build import build
+from service.store import replays
 from service.store.sweeps import SweepView
 
 _MOST = 64
-#: a sweep as it is: it may have ended again since, or been given criteria
-_Key = tuple[str, datetime | None, int]
+#: a sweep as it is: it may have ended again since, been given criteria, or been replayed
+_Key = tuple[str, datetime | None, int, int]
 
 
 class Findings:
@@ -27,8 +28,10 @@ class Findings:
         """What the report found, or None while the sweep is not finished."""
         if sweep.state != "finished":
             return None
+        again = replays.counts(session, sweep.id)
+        compared = again["equal"] + again["different"]
+        key = sweep.id, sweep.ended_at, sweep.criteria_version, compared
         with self._lock:  # two who ask at once share one computation
-            key = sweep.id, sweep.ended_at, sweep.criteria_version
             if key not in self._known:
                 report = build(session, sweep.id)
                 self._known[key] = {

@@ -28,6 +28,7 @@ from sqlalchemy.orm import Session
 from service.plan import place
 from service.store.batch import PAIRS, Batch, dialect_of
 from service.store.counters import Move, count
+from service.store.exclusion import barred
 from service.store.plans import pack_from
 from service.store.suspicion import SUSPECT
 from service.store.sweeps import lock
@@ -141,11 +142,13 @@ def claim_shares(
 ) -> list[list[Assignment]]:
     """Takes trials for several workers: those to be tried again first, then the cursor's.
 
-    Suspects are left alone: `claim_suspects` takes them.
+    Suspects are left alone: `claim_suspects` takes them. Workers that were excluded get nothing.
     """
     held = lock(session, sweep)
     if held["state"] not in OPEN_SWEEPS:
         return [[] for _ in shares]
+    out = barred(session, sweep)
+    shares = [Share(name, 0 if name in out else limit) for name, limit in shares]
     here = {"of": sweep, "number": structure}
     cursor = session.execute(_ONE_CURSOR, here).one()
     waiting, left = cursor.waiting, _limit(cursor) - cursor.position
@@ -177,7 +180,7 @@ def claim_suspects(
     `service.store.suspicion.company` says how many may share it.
     """
     held = lock(session, sweep)
-    if held["state"] not in OPEN_SWEEPS or limit <= 0:
+    if held["state"] not in OPEN_SWEEPS or limit <= 0 or worker in barred(session, sweep):
         return []
     here = {"of": sweep, "number": structure}
     cursor = session.execute(_ONE_CURSOR, here).one()

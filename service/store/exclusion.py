@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from service.store.batch import write
@@ -178,6 +178,14 @@ def banned(session: Session) -> dict[str, frozenset[str]]:
     ):
         found[r.sweep].add(r.worker)
     return {sweep: frozenset(workers) for sweep, workers in found.items()}
+
+
+def barred(session: Session, sweep: str) -> frozenset[str]:
+    """Workers that get none of a sweep's trials; the caller holds its lock, so none joins them."""
+    return frozenset(session.scalars(_BARRED, {"of": sweep}))
+
+
+_BARRED = select(exclusions.c.worker).where(exclusions.c.sweep == bindparam("of"))
 
 
 def trail(session: Session, sweep: str) -> list[Exclusion]:

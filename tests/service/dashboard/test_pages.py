@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.client import Client
+from service.store import claims, classes, completion
 from service.store.engine import session_factory
-from tests.service.samples import outcome, spec
+from tests.service.samples import NUMERICS, moment, outcome, spec
 from tests.service.serving import Served
 from workers.messages import Assignment, Failure, Outcome
 
@@ -140,6 +141,31 @@ def test_findings_without_a_whole_pair_give_no_difference(served: Served) -> Non
     assert "Not estimable" in found
     assert "No pair has both of its outcomes" in found
     assert "- points" not in found
+
+
+def test_findings_of_a_sweep_that_ran_again_are_computed_anew(served: Served) -> None:
+    """The worker was excluded: its trials came out otherwise elsewhere."""
+    sweep = submit(served)
+    served.train_all(lambda task: outcome(task, 0.95))
+    path = f"/fragments/sweeps/{sweep}/findings"
+    before = page(served, path)
+    with Client(served.url) as client:
+        client.exclude(sweep, "stand-in", "broken")
+        assert "not finished" in page(served, path)
+        with session_factory(served.engine).begin() as session:
+            tasks = claims.claim(session, sweep, 0, 24, worker="other", now=moment(70))
+            completion.complete(
+                session,
+                outcomes=[outcome(task) for task in tasks],
+                failures=[],
+                dropped=[],
+                numerics_id=classes.class_id(NUMERICS),
+                max_attempts=3,
+                now=moment(90),
+            )
+        after, found = page(served, path), client.report(sweep)
+    assert found["findings_hash"][:16] in after
+    assert found["findings_hash"][:16] not in before
 
 
 def test_findings_are_computed_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.report.build import build
-from service.store import claims, exclusion, pairing, sweeps, trials
+from service.store import claims, exclusion, pairing, release, sweeps, trials
 from service.store.errors import StateConflictError, UnknownSweepError
 from service.store.progress import cell_counts, progress
 from service.store.tables import excluded_trials
@@ -29,14 +29,16 @@ def wrong(task: Assignment) -> Outcome:
     return outcome(task, 0.95, fingerprint="wrong") if task.trial % 3 == 0 else outcome(task)
 
 
-def trained(sessions: Sessions, sweep: str, *, broken: int | None = None) -> None:
-    """To its end, by workers a and b in turn; b is broken, if asked, from its first trials on."""
+def trained(sessions: Sessions, sweep: str, *, broken: bool = False) -> None:
+    """To its end, by workers a and b in turn; b may be broken."""
+    idle = 0
     for turn in range(1000):
         worker = "ab"[turn % 2]
         taken = claim(sessions, sweep, 3, worker)
-        if not taken and turn % 2:
+        idle = 0 if taken else idle + 1
+        if idle == 2:
             break
-        yields = wrong if worker == "b" and broken is not None else outcome
+        yields = wrong if worker == "b" and broken else outcome
         complete(sessions, [yields(t) for t in taken])
 
 
@@ -63,7 +65,7 @@ def test_without_the_broken_worker_everything_is_as_if_it_had_never_been(
 ) -> None:
     honest, sweep = create(sessions), create(sessions)
     trained(sessions, honest)
-    trained(sessions, sweep, broken=0)
+    trained(sessions, sweep, broken=True)
     spoilt = everything(sessions, sweep)
     found = exclude(sessions, sweep)
     assert (found.trials, found.equal, found.different, found.pending) == (12, 0, 0, 12)
@@ -136,6 +138,30 @@ def test_errored_trials_of_the_worker_get_all_their_attempts_again(sessions: Ses
     complete(sessions, failures=[Failure(task.trial, task.attempt, "e", "t")])
     with sessions() as session:
         assert trials.show(session, task.trial).state == "waiting"
+    check_counters(sessions, sweep)
+
+
+def test_an_excluded_worker_s_claims_are_refused_and_leave_the_queue_as_it_is(
+    sessions: Sessions,
+) -> None:
+    """Also beside another's in one call, and of suspects; of other sweeps it gets what it asks."""
+    sweep = create(sessions)
+    lost = claim(sessions, sweep, 2, "b")
+    for _ in range(2):
+        with sessions.begin() as session:
+            release.lose(session, [(t.trial, t.attempt) for t in lost], now=moment())
+        lost = claim(sessions, sweep, 2, "b")
+    exclude(sessions, sweep)
+    assert claim(sessions, sweep, 4, "b") == []
+    with sessions.begin() as session:
+        shares = [claims.Share("b", 4), claims.Share("a", 4)]
+        mine, other = claims.claim_shares(session, sweep, 0, shares, now=moment(1))
+        suspects = [
+            claims.claim_suspects(session, sweep, 0, 2, worker=name, now=moment(1)) for name in "ba"
+        ]
+    assert (len(mine), len(other)) == (0, 4)
+    assert [len(found) for found in suspects] == [0, 2]
+    assert len(claim(sessions, create(sessions), 4, "b")) == 4
     check_counters(sessions, sweep)
 
 
