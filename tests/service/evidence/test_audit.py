@@ -65,10 +65,13 @@ def test_near_a_rate_of_one_third_the_success_rate_alone_cannot_do_it() -> None:
 
 @pytest.mark.parametrize("rate", [0.05, 0.3])
 def test_honest_workers_are_flagged_in_at_most_a_twentieth_of_sweeps(rate: float) -> None:
-    """200 sweeps: 5 % and three Monte-Carlo errors of 1.5 %."""
+    """200 sweeps: 5 % and three Monte-Carlo errors of 1.5 %; p below 0.05 alone flags most."""
     rng = np.random.default_rng(7)
-    flagged = sum(bool(audit(simulated(rng, rate)).flags) for _ in range(200))
-    assert flagged / 200 <= 0.05 + 3 * 0.0154
+    found = [audit(simulated(rng, rate)) for _ in range(200)]
+    limit = 0.05 + 3 * 0.0154
+    assert sum(bool(a.flags) for a in found) / 200 <= limit
+    naive = sum(min(level.p for level in (*a.flags, *a.levels)) < 0.05 for a in found) / 200
+    assert naive > 0.4 > limit
 
 
 def test_an_arm_that_succeeds_more_often_flags_no_worker_that_trained_more_of_it() -> None:

@@ -1,9 +1,11 @@
 """A worker is excluded: its trials run again, nothing is counted twice, and a trail stays."""
 
+import contextlib
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.report.build import build
@@ -89,6 +91,28 @@ def test_without_the_broken_worker_everything_is_as_if_it_had_never_been(
     assert found.equal + found.different == 12
     assert found.different > 0
     assert log["exclusions"][0]["different"] == found.different
+
+
+def nothing(*_: object, **__: object) -> None:
+    """A step that is left out."""
+
+
+@pytest.mark.parametrize("step", ["unsettle", "_take_out"])
+def test_the_comparison_fails_where_a_step_is_left_out(
+    sessions: Sessions, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted faults: cohorts stay settled, or outcomes stay."""
+    honest, sweep = create(sessions), create(sessions)
+    trained(sessions, honest)
+    trained(sessions, sweep, broken=True)
+    monkeypatch.setattr(exclusion, step, nothing)
+    with contextlib.suppress(IntegrityError):  # settled <= arrived already tells
+        exclude(sessions, sweep)
+        trained(sessions, sweep)
+    with sessions() as session:
+        spoilt = progress(session, sweep).arms
+    with sessions() as session:
+        assert spoilt != progress(session, honest).arms
 
 
 def test_an_honest_workers_trials_come_out_the_same(sessions: Sessions) -> None:
