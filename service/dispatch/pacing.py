@@ -7,8 +7,9 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from service.dispatch.peers import Peer
-from service.dispatch.tempo import Tempo, ages, recorded, trained
-from service.store import forecasts
+from service.dispatch.tempo import Running, Tempo, recorded, running, trained
+from service.store import forecasts, speeds
+from service.store.widths import structure_hash
 from workers.messages import Return
 
 
@@ -33,16 +34,19 @@ class Pacing:
 
     def answered(self, peer: Peer, answer: Return) -> None:
         """Counts what an answer brought; `peer` is the worker as it stood before it."""
+        if peer.pack is None:
+            return
+        structure = structure_hash(peer.pack)
         for sweep, did in trained(peer, answer).items():
             if sweep in self.tempos:
-                self.tempos[sweep] = self.tempos[sweep].trained(did)
+                self.tempos[sweep] = self.tempos[sweep].trained(did, structure)
 
     def end(self, peers: Iterable[Peer]) -> None:
         """Marks what is due of sweeps that workers hold; the turn is over.
 
         A sweep that nobody held before is written down too: from now on its time runs again.
         """
-        held = ages(peers)
+        held = running(peers)
         for sweep, tempo in self.tempos.items():
             if sweep not in held:
                 self.tempos[sweep] = replace(tempo, since=None)
@@ -53,20 +57,22 @@ class Pacing:
 
     def _recalled(self, sweep: str) -> Tempo | None:
         """As an earlier dispatcher wrote it down; None of a sweep that was deleted meanwhile."""
-        counted = forecasts.counts(self._session, sweep)
-        if counted is None:
+        size = forecasts.size_of(self._session, sweep)
+        if size is None:
             return None
-        return recorded(forecasts.recall(self._session, sweep), counted.trials)
+        return recorded(forecasts.recall(self._session, sweep), size.trials)
 
-    def _marked(self, sweep: str, tempo: Tempo, mine: Sequence[float]) -> Tempo:
+    def _marked(self, sweep: str, tempo: Tempo, mine: Sequence[Running]) -> Tempo:
         share = tempo.due(mine)
         if share is None and tempo.since is not None:
             return tempo
-        counted = forecasts.counts(self._session, sweep)
-        if counted is None:
+        size = forecasts.size_of(self._session, sweep)
+        if size is None:
             return tempo
-        tempo = replace(tempo, trials=counted.trials)
+        tempo = replace(tempo, trials=size.trials)
         tempo = tempo if share is None else tempo.marked(share)
-        found = tempo.end(counted.ended, mine)
+        waiting = forecasts.waiting(self._session, sweep)
+        known = speeds.of_experiment(self._session, size.experiment)
+        found = tempo.end(mine, waiting, known)
         forecasts.keep(self._session, sweep, tempo.record(), found, self._now)
         return tempo

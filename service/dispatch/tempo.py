@@ -9,16 +9,28 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from statistics import fmean
 from typing import Any
 
 from service.dispatch.peers import Peer
 from service.planning.eta import WINDOW, Eta, Mark, eta
 from service.planning.remaining import BINS, left, place_of
+from service.store.widths import structure_hash
 from workers.messages import Return
 
 #: a mark each time that so large a share of the sweep has been done
 SHARE = 0.005
 _NONE = (0,) * (BINS + 1)
+#: structure hash -> budgets
+Work = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A trial that a worker holds: its structure, and the share of its budget that it has done."""
+
+    structure: str
+    age: float
 
 
 @dataclass(frozen=True)
@@ -29,18 +41,18 @@ class Tempo:
         trials: of the sweep, when last asked.
         since: the last turn in which a worker held some of it; None while none does.
         active_s: seconds in which a worker did.
-        work: budgets trained in them.
+        fresh: trained since the last mark.
         lengths: trials that ended, by share of their budget.
-        marks: the last ones.
+        marks: the last ones: active seconds, and what was trained since the mark before.
         reached: the share done at the last mark, in units of `SHARE`; -1 before the first.
     """
 
     trials: int
     since: datetime | None = None
     active_s: float = 0.0
-    work: float = 0.0
+    fresh: Work = field(default_factory=dict)
     lengths: tuple[int, ...] = _NONE
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[tuple[float, Work], ...] = ()
     reached: int = -1
 
     def passed(self, now: datetime, most_s: float) -> "Tempo":
@@ -50,37 +62,59 @@ class Tempo:
         seconds = min(max(0.0, (now - self.since).total_seconds()), most_s)
         return replace(self, active_s=self.active_s + seconds)
 
-    def trained(self, did: "Trained") -> "Tempo":
-        """The same, with what an answer brought."""
+    def trained(self, did: "Trained", structure: str) -> "Tempo":
+        """The same, with what an answer brought of a structure."""
         lengths = list(self.lengths)
         for place in did.places:
             lengths[place] += 1
-        return replace(self, work=self.work + did.work, lengths=tuple(lengths))
+        fresh = {**self.fresh, structure: self.fresh.get(structure, 0.0) + did.work}
+        return replace(self, fresh=fresh, lengths=tuple(lengths))
 
-    def due(self, ages: Sequence[float]) -> int | None:
+    def due(self, running: Sequence[Running]) -> int | None:
         """The share that a new mark would stand at; None while the last is near enough."""
-        share = int((sum(self.lengths) + sum(ages)) / self.trials / SHARE + 1e-9)
-        return share if share > self.reached and self.work > 0 else None
+        done = sum(self.lengths) + sum(r.age for r in running)
+        share = int(done / self.trials / SHARE + 1e-9)
+        return share if share > self.reached and any(self.fresh.values()) else None
 
     def marked(self, share: int) -> "Tempo":
         """The same, with a mark."""
-        marks = (*self.marks, Mark(self.active_s, self.work))
-        return replace(self, marks=marks[-WINDOW - 1 :], reached=share)
+        marks = (*self.marks, (self.active_s, self.fresh))
+        return replace(self, marks=marks[-WINDOW - 1 :], fresh={}, reached=share)
 
-    def end(self, ended: int, ages: Sequence[float]) -> Eta | None:
-        """When the sweep will have ended; `ended` are all of its terminal trials."""
+    def end(
+        self, running: Sequence[Running], waiting: Mapping[str, int], speeds: Mapping[str, float]
+    ) -> Eta | None:
+        """When the sweep will have ended.
+
+        A budget costs as much as its structure is slow, so that a grid's fast structures, trained
+        first, do not promise that the others are as fast. Where all are of one speed, or of none
+        that is known, it cancels.
+
+        Args:
+            waiting: structure hash -> trials that no worker holds.
+            speeds: structure hash -> lane-steps a second of one worker, as far as measured.
+        """
         if not self.marks:
             return None
-        rest = left(self.lengths, ages, max(0, self.trials - ended - len(ages)))
-        return eta(self.marks, rest, len(ages))
+        mine = {*waiting, *(r.structure for r in running), *(s for _, w in self.marks for s in w)}
+        known = {s: 1 / speeds[s] for s in mine if s in speeds}
+        usual = fmean(known.values()) if known else 1.0
+        cost = {s: known.get(s, usual) / usual for s in mine}
+        work, marks = 0.0, []
+        for active_s, more in self.marks:
+            work += sum(budgets * cost[s] for s, budgets in more.items())
+            marks.append(Mark(active_s, work))
+        costs = [cost[r.structure] for r in running]
+        behind = sum(n * cost[s] for s, n in waiting.items())
+        rest = left(self.lengths, [r.age for r in running], behind, costs)
+        return eta(marks, rest, sum(costs))
 
     def record(self) -> dict[str, Any]:
         """As JSON."""
         return {
             "active_s": self.active_s,
-            "work": self.work,
             "lengths": list(self.lengths),
-            "marks": [[m.active_s, m.work] for m in self.marks],
+            "marks": [[active_s, dict(work)] for active_s, work in self.marks],
             "reached": self.reached,
         }
 
@@ -92,9 +126,8 @@ def recorded(record: Mapping[str, Any] | None, trials: int) -> Tempo:
     return Tempo(
         trials=trials,
         active_s=record["active_s"],
-        work=record["work"],
         lengths=tuple(record["lengths"]),
-        marks=tuple(Mark(*m) for m in record["marks"]),
+        marks=tuple((active_s, work) for active_s, work in record["marks"]),
         reached=record["reached"],
     )
 
@@ -134,11 +167,14 @@ def trained(peer: Peer, answer: Return) -> Mapping[str, Trained]:
     return found
 
 
-def ages(peers: Iterable[Peer]) -> Mapping[str, list[float]]:
-    """Sweep -> of each trial that a worker holds, the share of its budget that it has done."""
-    found: dict[str, list[float]] = defaultdict(list)
+def running(peers: Iterable[Peer]) -> Mapping[str, list[Running]]:
+    """Sweep -> its trials that workers hold."""
+    found: dict[str, list[Running]] = defaultdict(list)
     for peer in peers:
+        if peer.pack is None:
+            continue
+        structure = structure_hash(peer.pack)
         for trial, sweep in peer.sweeps.items():
-            if peer.pack is not None:
-                found[sweep].append(peer.steps.get(trial, 0) / peer.pack.steps)
+            age = peer.steps.get(trial, 0) / peer.pack.steps
+            found[sweep].append(Running(structure, age))
     return found

@@ -24,7 +24,7 @@ class Mark:
 
     Attributes:
         active_s: seconds in which a worker trained it, so far.
-        work: budgets that were trained in them.
+        work: what was trained in them, in budgets or in what budgets cost.
     """
 
     active_s: float
@@ -40,7 +40,7 @@ class Eta:
     high: float | None
 
 
-def eta(marks: Sequence[Mark], rest: Left, running: int) -> Eta | None:
+def eta(marks: Sequence[Mark], rest: Left, running: float) -> Eta | None:
     """Seconds to the end; None before two marks that lie apart.
 
     The interval holds the pace's error (Student's of block means, over what is past and what is to
@@ -49,8 +49,8 @@ def eta(marks: Sequence[Mark], rest: Left, running: int) -> Eta | None:
 
     Args:
         marks: in order.
-        rest: what is left to train.
-        running: lanes that train now.
+        rest: what is left to train, in the marks' unit.
+        running: what the budgets of the trials that train now cost together, in that unit.
     """
     recent = marks[-WINDOW - 1 :]
     gone, work = recent[-1].active_s - recent[0].active_s, recent[-1].work - recent[0].work

@@ -19,7 +19,7 @@ _Z90 = 1.645
 
 @dataclass(frozen=True)
 class Left:
-    """Training that is left, in whole budgets: the estimate, and what it may lie between."""
+    """Training that is left, in what budgets cost: the estimate, and between what it lies."""
 
     mean: float
     low: float
@@ -31,7 +31,12 @@ def place_of(steps: int, budget: int) -> int:
     return min(BINS, steps * BINS // budget)
 
 
-def left(lengths: Sequence[int], ages: Sequence[float], waiting: int) -> Left:
+def left(
+    lengths: Sequence[int],
+    ages: Sequence[float],
+    waiting: float,
+    costs: Sequence[float] | None = None,
+) -> Left:
     """What waiting and running trials have yet to train.
 
     The life-table estimate of survival (Cutler & Ederer 1958, J. Chronic Diseases 8:699). Beyond
@@ -41,7 +46,8 @@ def left(lengths: Sequence[int], ages: Sequence[float], waiting: int) -> Left:
     Args:
         lengths: (BINS + 1,) trials that ended, by share of their budget.
         ages: of each running trial, the share of its budget that it has done.
-        waiting: trials that have not begun.
+        waiting: trials that have not begun, each at its cost.
+        costs: of each running trial, what its whole budget costs; 1 unless given.
     """
     ended = np.asarray(lengths, float)
     places = np.minimum((np.asarray(ages, float) * BINS + 1e-9).astype(int), BINS - 1)
@@ -53,6 +59,7 @@ def left(lengths: Sequence[int], ages: Sequence[float], waiting: int) -> Left:
         more = np.arange(BINS + 1 - seen)
         falling[seen:] = survived[seen] ** (1 + more / seen)
         gone[seen + 1 :] = 0.0
+    each_cost = np.ones(len(places)) if costs is None else np.asarray(costs, float)
     count = max(1.0, float(ended.sum()))
     found = []
     for curve, sign in ((falling, 0), (gone, -1), (flat, 1)):
@@ -63,7 +70,7 @@ def left(lengths: Sequence[int], ages: Sequence[float], waiting: int) -> Left:
         error = _Z90 * np.sqrt(max(0.0, square - mean**2) / count)
         rest = np.divide(after, curve, out=np.zeros(BINS + 1), where=curve > 0)[places]
         each = float(np.clip(mean + sign * error, 0.0, 1.0))
-        found.append(waiting * each + float(rest.sum()))
+        found.append(waiting * each + float(rest @ each_cost))
     return Left(found[0], min(found), max(found))
 
 

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import JSON, Float, String, bindparam, func, select
+from sqlalchemy import JSON, Float, String, Text, bindparam, cast, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from service.planning.eta import Eta
 from service.store.batch import dialect_of
-from service.store.tables import END_STATES, arms, forecasts, sweeps
+from service.store.plans import pack_from
+from service.store.tables import forecasts, structures, sweeps
 from service.store.types import UtcDateTime
+from service.store.widths import structure_hash
 
 
 @dataclass(frozen=True)
@@ -35,25 +37,30 @@ class Forecast:
         return max(0.0, self.seconds - gone), (low, high)
 
 
-class Counts(NamedTuple):
-    """A sweep's trials, and how many of them are terminal."""
+class Size(NamedTuple):
+    """How many trials of which experiment."""
 
     trials: int
-    ended: int
+    experiment: str
 
 
-def counts(session: Session, sweep: str) -> Counts | None:
-    """From its arms; None when there is no such sweep."""
-    row = session.execute(_COUNTS, {"of": sweep}).one()
-    return None if row.trials is None else Counts(int(row.trials), int(row.ended))
+def size_of(session: Session, sweep: str) -> Size | None:
+    """Of a sweep; None when there is no such sweep."""
+    query = select(sweeps.c.trials, sweeps.c.experiment).where(sweeps.c.id == sweep)
+    row = session.execute(query).one_or_none()
+    return None if row is None else Size(*row)
 
 
-_COUNTS = select(
-    func.sum(arms.c.trials).label("trials"),
-    sum((func.sum(arms.c[s]) for s in END_STATES[1:]), func.sum(arms.c[END_STATES[0]])).label(
-        "ended"
-    ),
-).where(arms.c.sweep == bindparam("of"))
+def waiting(session: Session, sweep: str) -> dict[str, int]:
+    """Structure hash -> trials that no worker holds and that have not ended; 0 of some."""
+    rows = session.execute(_WAITING, {"of": sweep})
+    return {structure_hash(pack_from(r.pack)): int(r.n) for r in rows}
+
+
+_WAITING = select(
+    cast(structures.c.pack, Text).label("pack"),
+    (structures.c.total - structures.c.position + structures.c.waiting).label("n"),
+).where(structures.c.sweep == bindparam("of"))
 
 
 def keep(

@@ -17,6 +17,8 @@ from workers.pool import Reply
 class Machine:
     """One worker of four lanes, whose every call trains 100 of 200 steps and takes 10 s.
 
+    With six layers it takes 50 s.
+
     Its seconds are those of a clock that only it, and a test, moves on.
     """
 
@@ -34,7 +36,8 @@ class Machine:
         return Answering(self.answer)
 
     def answer(self, worker: str, order: Order) -> Reply:
-        self.seconds += 10
+        took = 50 if order.pack.shared["depth"] == 6 else 10
+        self.seconds += took
         for task in order.add:
             self.held[task.trial] = (task, 0)
         done = []
@@ -45,7 +48,7 @@ class Machine:
                 del self.held[trial]
         kept = tuple((t.trial, t.attempt) for t, _ in self.held.values())
         steps = tuple(s for _, s in self.held.values())
-        answer = Return(outcomes=tuple(done), held=kept, steps=steps, lane_steps=400, seconds=10)
+        answer = Return(outcomes=tuple(done), held=kept, steps=steps, lane_steps=400, seconds=took)
         return Reply(worker, value=answer)
 
 
@@ -132,6 +135,26 @@ def test_a_new_dispatcher_goes_on_from_what_was_told_last(
     assert found == pytest.approx(20 * (80 - before) / 4, abs=31)
 
 
+def test_fast_structures_that_come_first_do_not_promise_that_others_are_as_fast(
+    sessions: sessionmaker[Session], machine: Machine
+) -> None:
+    """15 s a trial on average; the first cohorts of three layers take 5 s, those of six 25 s."""
+    grid = {"depth": [3, 6]}
+    sweep = submit(sessions, fixed={"width": 8}, grid=grid, seeds=64, cohort=4)
+    dispatcher = Dispatcher(sessions, machine.workers(), RULES, "me")
+    ticks_until(sessions, sweep, dispatcher, 32)
+    misses = []
+    for ended in range(40, 256, 24):
+        ticks_until(sessions, sweep, dispatcher, ended)
+        found = told(sessions, sweep, machine)
+        assert found is not None
+        misses.append((found, machine.seconds))
+    ticks_until(sessions, sweep, dispatcher, 256)
+    for found, at in misses:
+        true = machine.seconds - at
+        assert found == pytest.approx(true, rel=0.2, abs=60)
+
+
 def test_marks_are_few_whatever_the_number_of_trials_and_turns(
     sessions: sessionmaker[Session], machine: Machine
 ) -> None:
@@ -167,6 +190,6 @@ def test_the_forecast_of_a_sweep_goes_with_it(
         sweeps.remove(session, sweep)
     with sessions.begin() as session:
         assert forecasts.recall(session, sweep) is None
-        assert forecasts.counts(session, sweep) is None
+        assert forecasts.size_of(session, sweep) is None
         forecasts.keep(session, sweep, {}, None, machine.now())
         assert forecasts.recall(session, sweep) is None

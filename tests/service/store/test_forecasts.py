@@ -25,7 +25,11 @@ def test_the_last_forecast_is_read_with_progress(engine: Engine) -> None:
         assert progress(session, sweep).forecast == Forecast(moment(1), 90, (60, 150))
         assert progress(session, other).forecast == Forecast(moment(2), 20, None)
         assert forecasts.recall(session, sweep) == {"a": 2}
-        assert forecasts.counts(session, sweep) == (24, 0)
+        assert forecasts.size_of(session, sweep) == (24, "deep_mlp")
+        assert list(forecasts.waiting(session, sweep).values()) == [24]
+    claim(sessions, sweep, 6)
+    with sessions() as session:
+        assert list(forecasts.waiting(session, sweep).values()) == [18]
 
 
 def test_a_forecast_runs_down_and_stands_only_while_the_sweep_runs(engine: Engine) -> None:
