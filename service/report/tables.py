@@ -12,19 +12,28 @@ _MOST_CELLS = 24
 
 
 def threshold(c: Mapping[str, Any]) -> str:
-    """A criterion: rates of the arms, contrasts, and the pairs that they rest on."""
+    """A criterion: rates of the arms, contrasts, and the pairs that they rest on.
+
+    Before the plan is met, or after a stop, intervals and p are those that hold at any look.
+    """
+    looking = all(e["interval"] is None for e in c["arms"])
     parts = [
         f"## {rule(c)} ({standing(c)})",
         table(
-            ("arm", "successes", "rate", "95 % (Wilson)"),
+            ("arm", "successes", "rate", "95 % at any look" if looking else "95 % (Wilson)"),
             ([in_markdown(e["arm"]), *_numbers(e)] for e in c["arms"]),
         ),
     ]
     if c["contrasts"]:
         parts += [
             table(
-                ("contrast", "difference (points)", "95 % (paired)", "p"),
-                (_contrast(k) for k in c["contrasts"]),
+                (
+                    "contrast",
+                    "difference (points)",
+                    "at any look" if looking else "95 % (paired)",
+                    "anytime p" if looking else "p",
+                ),
+                (_contrast(k, (k["anytime"] or k) if looking else k) for k in c["contrasts"]),
             ),
             "\n".join(f"- {_pairs(k)}" for k in c["contrasts"]),
         ]
@@ -93,12 +102,14 @@ def _selected(e: Mapping[str, Any]) -> str:
 
 def _numbers(e: Mapping[str, Any]) -> list[str]:
     rate = percent(e["rate"]) if e["n"] else "not estimable"
-    return [f"{e['successes']} / {e['n']}", rate, between(e["interval"], percent)]
+    ends = e["interval"] or e.get("anytime")
+    return [f"{e['successes']} / {e['n']}", rate, between(ends, percent)]
 
 
-def _contrast(k: Mapping[str, Any]) -> list[str]:
+def _contrast(k: Mapping[str, Any], said: Mapping[str, Any]) -> list[str]:
+    """A contrast's row; `said` has the interval and p, of the whole plan or of this look."""
     name = f"{in_markdown(k['arm'])} - {in_markdown(k['against'])}"
-    return [name, points(k["difference"]), between(k["interval"], points), p(k["p"])]
+    return [name, points(k["difference"]), between(said["interval"], points), p(said["p"])]
 
 
 def _pairs(k: Mapping[str, Any]) -> str:

@@ -44,6 +44,9 @@ def test_after_an_evidence_stop_only_what_holds_at_any_look_carries_the_claim(
     assert "noisy succeeds more often: the e-value reached 20" in text
     assert "McNemar p" not in text.partition("##")[0]
     assert "Interim" not in text
+    low, high = (f"{100 * end:+.1f}" for end in k["anytime"]["interval"])
+    assert f"| noisy - plain | +66.7 | {low} to {high} | 0.0352 |" in text
+    assert "| arm | successes | rate | 95 % at any look |" in text
 
 
 def test_a_rule_that_could_have_stopped_carries_the_claim_at_the_end_too(sqlite: Engine) -> None:
