@@ -75,7 +75,7 @@ def _rates(f: Mapping[str, Any]) -> str:
     for c in f["criteria"]:
         if rows:
             rows.append([])
-        head = _rule(c) + ("" if c["primary"] else r"\textsuperscript{e}")
+        head = _rule(c) + _mark(c)
         for i, e in enumerate(c["arms"]):
             rows.append([head if i == 0 else "", escaped(e["arm"]), *_estimate(e)])
     heading = ["criterion", "arm", "successes", "rate (\\%)", "95\\,\\% interval"]
@@ -84,7 +84,7 @@ def _rates(f: Mapping[str, Any]) -> str:
         heading,
         rows,
         f"Successes of settled trials; {_seeds(f)}; {escaped(f['estimand'])}. {_interval(f)} "
-        "\\textsuperscript{e}~exploratory.",
+        f"{_legend(f)}",
         "rates",
     )
 
@@ -96,7 +96,7 @@ def _contrasts(f: Mapping[str, Any]) -> str:
         if rows and c["contrasts"]:
             rows.append([])
         for i, k in enumerate(c["contrasts"]):
-            mark = "" if k["primary"] else r"\textsuperscript{e}"
+            mark = "" if k["primary"] else _mark(c) or r"\textsuperscript{e}"
             t = k["table"]
             rows.append(
                 [
@@ -121,11 +121,25 @@ def _contrasts(f: Mapping[str, Any]) -> str:
     )
     caption = (
         "Paired differences of success rates in percentage points; discordant: pairs in which only "
-        f"the first, only the second arm succeeded; {method}. \\textsuperscript{{e}}~exploratory, "
-        f"unadjusted.{said}"
+        f"the first, only the second arm succeeded; {method}. "
+        f"{_legend(f)}{said}"
     )
     heading = ["criterion", "contrast", "pairs", "discordant", "difference", "95\\,\\%", "$p$"]
     return _table("llrrrrr", heading, rows, caption, "contrasts")
+
+
+def _mark(c: Mapping[str, Any]) -> str:
+    """What a criterion is not: declared before, or the primary one."""
+    if c["primary"]:
+        return ""
+    return r"\textsuperscript{p}" if c["post_hoc"] else r"\textsuperscript{e}"
+
+
+def _legend(f: Mapping[str, Any]) -> str:
+    """What the marks of a table mean."""
+    said = "\\textsuperscript{e}~exploratory, unadjusted."
+    later = any(c["post_hoc"] for c in f["criteria"])
+    return said + (" \\textsuperscript{p}~added after the first outcome." if later else "")
 
 
 def _claim(f: Mapping[str, Any], k: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ what is the same under every version is their canonical form, which the outcomes
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from service.evidence.curve import decode, first_met
 from service.plan import Criterion, Plan
-from service.store.evidence import settled_rows
+from service.store.evidence import settled_rows, success_curves
 from service.store.tables import HAS_OUTCOME, results, sweeps, trials
 
 #: trials that are in memory at once
@@ -29,8 +30,9 @@ def write_outcomes(session: Session, sweep: str, plan: Plan, target: BinaryIO) -
 
     Columns: cell, arm, setting, a column `setting.KEY` for each grid key, seed, cohort, end_state,
     steps, fingerprint; of each metric `METRIC.recorded`, `.final`, `.best`, `.best_step`; of each
-    criterion `success.N`, null without an outcome. The file's metadata has, under `seedbed`, the
-    arms, metrics and criteria as JSON.
+    criterion `success.N`, null without an outcome, and where it is judged at any evaluation
+    `first_success.N`, the step of the first one that met it. The file's metadata has, under
+    `seedbed`, the arms, settings, metrics and criteria as JSON.
 
     Args:
         session: of the store.
@@ -39,7 +41,7 @@ def write_outcomes(session: Session, sweep: str, plan: Plan, target: BinaryIO) -
         target: what is written to.
     """
     columns = _Columns(plan, _metrics(session, sweep, plan))
-    lines = _lines(session, sweep)
+    lines = _lines(session, sweep, plan)
     count = 0
     with pq.ParquetWriter(target, columns.schema, compression="zstd") as writer:
         while group := list(itertools.islice(lines, ROW_GROUP)):
@@ -48,15 +50,43 @@ def write_outcomes(session: Session, sweep: str, plan: Plan, target: BinaryIO) -
     return count
 
 
-def _lines(session: Session, sweep: str) -> Iterator[dict[str, Any]]:
+def _lines(session: Session, sweep: str, plan: Plan) -> Iterator[dict[str, Any]]:
     """A mapping a trial; its metrics are lists of final, best and best step."""
+    firsts = _firsts(session, sweep, plan)
+    next(firsts)
     for rows in settled_rows(session, sweep, ROW_GROUP):
         for _, of in itertools.groupby(rows, key=lambda row: row[:2]):
             every = list(of)
             names = ("cell", "seed", "end_state", "steps", "fingerprint")
             yield dict(zip(names, every[0], strict=False)) | {
-                "metrics": {row[5]: row[6:] for row in every if row[5] is not None}
+                "metrics": {row[5]: row[6:] for row in every if row[5] is not None},
+                "first": firsts.send(every[0][:2]),
             }
+
+
+def _firsts(
+    session: Session, sweep: str, plan: Plan
+) -> Generator[dict[int, int | None], tuple[int, int], None]:
+    """Sent a (cell, seed), in order: of each criterion judged at any evaluation, the first step.
+
+    Curves of trials without success stay unread.
+    """
+    rules = _any(plan)
+    curves = success_curves(session, sweep, [rule.index for rule in rules]) if rules else iter(())
+    came = next(curves, None)
+    trial = yield {}
+    while True:
+        found: dict[int, int | None] = {}
+        if came is not None and came[:2] == trial:
+            curve = decode(came[2])
+            for rule in rules:
+                found[rule.index] = first_met(curve, rule.metric, rule.comparison, rule.threshold)
+            came = next(curves, None)
+        trial = yield found
+
+
+def _any(plan: Plan) -> list[Criterion]:
+    return [rule for rule in plan.criteria if rule.at == "any"]
 
 
 def _metrics(session: Session, sweep: str, plan: Plan) -> list[str]:
@@ -98,8 +128,10 @@ class _Columns:
             fields.append(pa.field(f"{metric}.recorded", pa.bool_(), nullable=False))
             fields += [pa.field(f"{metric}.{part}", kind) for part, kind in _MEASURED]
         fields += [pa.field(f"success.{rule.index}", pa.bool_()) for rule in self._plan.criteria]
+        fields += [pa.field(f"first_success.{r.index}", pa.int32()) for r in _any(self._plan)]
         about = {
             "arms": [arm.name for arm in self._plan.arms],
+            "settings": [dict(setting.values) for setting in self._plan.settings],
             "metrics": list(self._metrics),
             "criteria": [_told(rule) for rule in self._plan.criteria],
         }
@@ -125,6 +157,7 @@ class _Columns:
             found.append([record is not None for record in records])
             found += [[record and record[part] for record in records] for part in range(3)]
         found += [[_won(line, rule) for line in lines] for rule in self._plan.criteria]
+        found += [[line["first"].get(rule.index) for line in lines] for rule in _any(self._plan)]
         arrays = [pa.array(v, f.type) for v, f in zip(found, self.schema, strict=True)]
         return pa.Table.from_arrays(arrays, schema=self.schema)
 

@@ -1,13 +1,17 @@
 """Sweeps that are shot at end with the same outcomes and findings as undisturbed ones."""
 
+import hashlib
+import io
 import os
 import random
 import signal
 import time
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import create_engine, select
 
@@ -52,11 +56,14 @@ class Record:
     Attributes:
         trials: (arm, cell, seed) -> state, steps, fingerprint and metrics, over the API.
         curves: (cell, seed) -> the evaluation curve, as it lies in the store.
+        findings: their hash.
+        bundle: its hash, as the bundle itself has it.
     """
 
     trials: dict[tuple[str, int, int], tuple[Any, ...]]
     curves: dict[tuple[int, int], bytes]
     findings: str
+    bundle: str
 
 
 def record(running: Running, sweep: str, state: Path) -> Record:
@@ -75,7 +82,17 @@ def record(running: Running, sweep: str, state: Path) -> Record:
     assert len(rows) == TRIALS
     found = {(cell, seed): curve for cell, seed, curve in rows}
     assert len(found) == TRIALS
-    return Record(outcomes(running.client, sweep), found, findings)
+    return Record(outcomes(running.client, sweep), found, findings, exported(running, sweep))
+
+
+def exported(running: Running, sweep: str) -> str:
+    """The hash of the sweep's bundle, taken of its sums and said by the service alike."""
+    file = io.BytesIO()
+    said = running.client.export(sweep, file)
+    with zipfile.ZipFile(file) as bundle:
+        assert hashlib.sha256(bundle.read("SHA256SUMS")).hexdigest() == said
+        assert len(pq.read_table(io.BytesIO(bundle.read("outcomes.parquet")))) == TRIALS
+    return said
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.evidence.pairs import Pairs
-from service.evidence.sequential import Unseen, anytime
+from service.evidence.sequential import ALPHA, Unseen, anytime
 from service.plan import Plan
 from service.report.figures.figure import Figure, NotDrawn
 from service.report.figures.palette import EVIDENCE, INK, QUIET, WIDTH
@@ -30,7 +30,8 @@ def difference(plan: Plan, sample: Sample) -> Figure | NotDrawn:
     counts = tables(plan, sample)
     if not counts.size or not counts[-1, :2, :2].sum():
         return NotDrawn(name, "no pair with both outcomes is settled")
-    rows = list(_looks(counts, contrast.sided))
+    alpha = ALPHA if plan.stop is None else plan.stop.alpha
+    rows = list(_looks(counts, contrast.sided, alpha))
     last = rows[-1]
     edge = max(abs(row[end]) for row in rows[-max(1, len(rows) // 2) :] for end in ("low", "high"))
     base = alt.Chart(alt.InlineData(values=rows))
@@ -54,8 +55,9 @@ def difference(plan: Plan, sample: Sample) -> Figure | NotDrawn:
     chart = alt.layer(band, zero.encode(y="at:Q"), line, end)
     caption = (
         f"{contrast.arm} against {contrast.against} at the primary threshold on {last['pairs']} "
-        f"pairs of {len(counts)} settled cohorts. Observed paired difference with a 95 % "
-        "confidence sequence, which holds at every look at once (Waudby-Smith & Ramdas 2024)."
+        f"pairs of {len(counts)} settled cohorts. Observed paired difference with a "
+        f"{100 * (1 - alpha):g} % confidence sequence, which holds at every look "
+        "at once (Waudby-Smith & Ramdas 2024)."
         + (" Early looks reach beyond the picture." if _beyond(rows, 1.6 * edge) else "")
         + (f" {len(rows)} looks are drawn." if len(rows) < len(counts) else "")
     )
@@ -99,7 +101,7 @@ def tables(plan: Plan, sample: Sample) -> NDArray[np.int64]:
     return counted.reshape(-1, _VERDICTS, _VERDICTS).cumsum(axis=0)
 
 
-def _looks(counts: NDArray[np.int64], sided: Any) -> Iterator[dict[str, Any]]:
+def _looks(counts: NDArray[np.int64], sided: Any, alpha: float) -> Iterator[dict[str, Any]]:
     """Rows of the drawn looks; a look without a whole pair has none."""
     total = len(counts)
     spaced = np.geomspace(1, total, min(MOST_LOOKS, total)).round().astype(int)
@@ -112,7 +114,7 @@ def _looks(counts: NDArray[np.int64], sided: Any) -> Iterator[dict[str, Any]]:
         unseen = Unseen(
             for_a=int(n[1, 2] + n[2, 0] + n[2, 2]), for_b=int(n[0, 2] + n[2, 1] + n[2, 2])
         )
-        low, high = anytime(pairs, unseen, sided).interval
+        low, high = anytime(pairs, unseen, sided, alpha).interval
         yield {
             "pairs": pairs.n,
             "difference": pairs.difference,

@@ -7,7 +7,7 @@ import altair as alt
 
 from service.report.figures.figure import Figure, NotDrawn
 from service.report.figures.palette import INK, WIDTH, arm_colour
-from service.words import rule
+from service.words import rule, standing
 
 #: rows that a picture has room for
 MOST_ROWS = 60
@@ -106,7 +106,7 @@ def _setting(values: Mapping[str, Any]) -> str:
 
 
 def _named(c: Mapping[str, Any]) -> str:
-    return f"{rule(c)} ({'primary' if c['primary'] else 'exploratory'})"
+    return f"{rule(c)} ({standing(c)})"
 
 
 def _estimand(findings: Mapping[str, Any]) -> str:

@@ -37,6 +37,10 @@ def test_a_trial_is_a_row_with_its_setting_metrics_and_successes(sessions: Sessi
     assert (lucky["end_state"], lucky["steps"], lucky["cohort"]) == ("finished", 200, 0)
     assert lucky["test_accuracy.final"] == 0.92
     assert (lucky["success.0"], lucky["success.1"]) == (True, True)
+    assert (lucky["first_success.0"], lucky["first_success.1"]) == (200, 200)
+    (slow,) = [r for r in found if (r["cell"], r["seed"]) == (4, 0)]
+    assert slow["setting.learning_rate"] == 0.2
+    assert (slow["first_success.0"], slow["first_success.1"]) == (100, 100)
     lost = [r for r in found if r["end_state"] == "errored"]
     assert len(lost) == 4
     for r in lost:

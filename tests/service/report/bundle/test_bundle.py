@@ -115,10 +115,23 @@ def without_outcomes(task: Assignment) -> Outcome | Failure:
     return Failure(task.trial, task.attempt, "lost", "") if task.values["noise_eta"] else made(task)
 
 
+def always(task: Assignment) -> Outcome:
+    """Noisy succeeds at every seed, plain at none."""
+    return outcome(task, 0.95 if task.values["noise_eta"] else 0.2)
+
+
+STOPPED = {
+    "seeds": 40,
+    "cohort": 5,
+    "stop": {"when": "evidence", "alpha": 0.01},
+    "primary": {"arm": "noisy", "against": "plain"},
+}
+
 CASES: list[Any] = [
     pytest.param(made, ANY, id="any, two keys, lost and diverged"),
     pytest.param(outcome, {"primary": {"arm": "noisy", "against": "plain", "sided": "greater"}},
                  id="end, one-sided"),
+    pytest.param(always, STOPPED, id="stopped by evidence"),
     pytest.param(without_outcomes, {"grid": {}}, id="an arm without outcome"),
     pytest.param(outcome, {"arms": {f"e{i}": {"noise_eta": i / 10} for i in range(3)},
                            "primary": {"arm": "e2", "against": "e0"}}, id="three arms"),
