@@ -11,6 +11,8 @@ from service.planning.remaining import Left
 
 #: the pace is of so many marks at most: older ones are of another time
 WINDOW = 60
+#: ... and of so many at least, where there are
+_LEAST_RECENT = 10
 #: blocks of neighbouring marks, whose means are taken as independent
 _MOST_BLOCKS = 5
 _LEAST_BLOCKS = 3
@@ -48,11 +50,11 @@ def eta(marks: Sequence[Mark], rest: Left, running: float) -> Eta | None:
     at most the time that a whole trial takes (Graham 1969, SIAM J. Appl. Math. 17:416).
 
     Args:
-        marks: in order.
+        marks: in order, at least one.
         rest: what is left to train, in the marks' unit.
         running: what the budgets of the trials that train now cost together, in that unit.
     """
-    recent = marks[-WINDOW - 1 :]
+    recent = _recent(marks)
     gone, work = recent[-1].active_s - recent[0].active_s, recent[-1].work - recent[0].work
     if gone <= 0 or work <= 0:
         return None
@@ -69,6 +71,13 @@ def eta(marks: Sequence[Mark], rest: Left, running: float) -> Eta | None:
         per_budget * rest.low / (1 + wide),
         per_budget * (rest.high * (1 + wide) + min(running, rest.high)),
     )
+
+
+def _recent(marks: Sequence[Mark]) -> Sequence[Mark]:
+    """Those of the later half of the work, and at least some: a machine's load changes."""
+    half = marks[-1].work - (marks[-1].work - marks[0].work) / 2
+    first = next(place for place, mark in enumerate(marks) if mark.work >= half)
+    return marks[max(0, min(first, len(marks) - 1 - _LEAST_RECENT), len(marks) - 1 - WINDOW) :]
 
 
 def _blocks(marks: Sequence[Mark]) -> list[float]:
