@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import altair as alt
-import vl_convert
 import yaml
 
 from service.presets import Preset
+from service.report.figures.draw import svg
+from service.report.figures.figure import NotDrawn
+from service.report.figures.rates import rates
 from service.study.archive import Archive
 
 COMMAND = "make results"
@@ -85,20 +86,14 @@ def _number(value: float | None) -> str:
 
 
 def figure(findings: Mapping[str, Any]) -> str:
-    """Rates of the primary criterion with Wilson's intervals, as SVG drawn offline."""
-    primary = next(c for c in findings["criteria"] if c["primary"])
-    rows = []
-    for place, arm in enumerate(primary["arms"]):
-        low, high = arm["interval"] or (0.0, 1.0)
-        row = {"arm": arm["arm"], "place": place, "rate": arm["rate"], "low": low, "high": high}
-        rows.append(row)
-    base = alt.Chart(alt.InlineData(values=rows)).encode(
-        y=alt.Y("arm:N", sort=alt.EncodingSortField("place"), title=None)
-    )
-    about = f"success rate, {primary['metric']} at {primary['threshold']:g}"
-    axis = alt.X("low:Q", title=about, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))
-    whiskers = base.mark_rule(color="#2a6f97").encode(x=axis, x2="high:Q")
-    points = base.mark_point(filled=True, size=60, color="#2a6f97").encode(x="rate:Q")
-    chart = (whiskers + points).properties(width=520)
-    found: str = vl_convert.vegalite_to_svg(chart.to_dict())
-    return found
+    """Rates with their intervals, as SVG drawn offline: the report's own figure.
+
+    Raises:
+        ValueError: nothing is settled.
+    """
+    found = rates(findings)
+    if isinstance(found, NotDrawn):
+        raise ValueError(  # noqa: TRY004 - what is wrong is what the findings say
+            f"the study has no figure: {found.reason}; let it settle a cohort first"
+        )
+    return svg(found, titled=True)

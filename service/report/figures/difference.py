@@ -33,10 +33,10 @@ def difference(plan: Plan, sample: Sample) -> Figure | NotDrawn:
     alpha = ALPHA if plan.stop is None else plan.stop.alpha
     rows = list(_looks(counts, contrast.sided, alpha))
     last = rows[-1]
-    edge = max(abs(row[end]) for row in rows[-max(1, len(rows) // 2) :] for end in ("low", "high"))
+    low, high = _window(rows)
     base = alt.Chart(alt.InlineData(values=rows))
     x = alt.X("pairs:Q", title="settled pairs", scale=alt.Scale(domain=[0, 1.03 * last["pairs"]]))
-    scale = alt.Scale(domain=[-min(1.0, 1.6 * edge), min(1.0, 1.6 * edge)])
+    scale = alt.Scale(domain=[low, high])
     title = f"rate of {_short(contrast.arm)} - rate of {_short(contrast.against)}, points"
     y = alt.Y("low:Q", title=title, scale=scale, axis=alt.Axis(labelExpr=_POINTS))
     middle = alt.Y("difference:Q", title=title)
@@ -58,7 +58,7 @@ def difference(plan: Plan, sample: Sample) -> Figure | NotDrawn:
         f"pairs of {len(counts)} settled cohorts. Observed paired difference with a "
         f"{100 * (1 - alpha):g} % confidence sequence, which holds at every look "
         "at once (Waudby-Smith & Ramdas 2024)."
-        + (" Early looks reach beyond the picture." if _beyond(rows, 1.6 * edge) else "")
+        + (" Early looks reach beyond the picture." if _beyond(rows, low, high) else "")
         + (f" {len(rows)} looks are drawn." if len(rows) < len(counts) else "")
     )
     sized = chart.properties(width=WIDTH, height=_HEIGHT)
@@ -124,8 +124,17 @@ def _looks(counts: NDArray[np.int64], sided: Any, alpha: float) -> Iterator[dict
         }
 
 
-def _beyond(rows: list[dict[str, Any]], edge: float) -> bool:
-    return any(row["low"] < -edge or row["high"] > edge for row in rows)
+def _window(rows: list[dict[str, Any]]) -> tuple[float, float]:
+    """What is shown: the later half of the looks and zero, with room for what came before."""
+    late = rows[len(rows) // 2 :]
+    low = min(0.0, *(row["low"] for row in late))
+    high = max(0.0, *(row["high"] for row in late))
+    room = 0.5 * (high - low)
+    return max(-1.0, low - room), min(1.0, high + room)
+
+
+def _beyond(rows: list[dict[str, Any]], low: float, high: float) -> bool:
+    return any(row["low"] < low or row["high"] > high for row in rows)
 
 
 def _short(name: str) -> str:

@@ -15,7 +15,7 @@ _MOST_PANELS = 12
 _MOST_WRITTEN = 8
 _SQUARE = 44
 #: rates above which the squares are so dark that ink would not be read on them
-_DARK = 0.55
+_DARK = 0.45
 
 
 def grid(findings: Mapping[str, Any]) -> Figure | NotDrawn:
@@ -82,7 +82,7 @@ def _panels(
         "down:O",
         sort=[str(v) for v in values[down]],
         title=down,
-        axis=alt.Axis(ticks=False, domain=False, titlePadding=14),
+        axis=alt.Axis(ticks=False, domain=False),
     )
     base = alt.Chart().encode(x=x, y=y)
     squares = base.mark_rect(stroke="white", strokeWidth=1).encode(

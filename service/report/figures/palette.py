@@ -40,6 +40,7 @@ _BASE: dict[str, Any] = {
         "tickColor": QUIET,
     },
     "axisX": {"labelFlush": False},
+    "axisY": {"titlePadding": 12},  # where another font is wider
     "legend": {
         "title": None,
         "orient": "top",

@@ -93,11 +93,13 @@ def _drawn(
 ) -> dict[str, Any]:
     stairs: Any = "step-after" if lower else "step-before"
     values = [row["x"] for row in rows]
-    scale = alt.Scale(domain=[min(*values, *limits), max(*values, *limits)], nice=True)
+    edges = [min(*values, *limits), max(*values, *limits)]
+    scale = alt.Scale(domain=edges, nice=True, zero=False)
     x = alt.X("x:Q", title=metric, scale=scale)
     y = alt.Y("y:Q", title=_SHARE, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="~%"))
     marks = alt.Chart(alt.InlineData(values=[{"at": limit} for limit in limits]))
-    layers: list[Any] = [marks.mark_rule(color=QUIET, strokeDash=[4, 3]).encode(x="at:Q")]
+    rule = marks.mark_rule(color=QUIET, strokeDash=[4, 3])
+    layers: list[Any] = [rule.encode(x=alt.X("at:Q", title=metric, scale=scale))]
     banded = [row for row in rows if row["low"] < row["high"]]
     if banded:
         layers.append(

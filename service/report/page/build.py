@@ -20,6 +20,8 @@ from service.report.markdown import render_markdown
 _HERE = Path(__file__).parent
 #: figures that stand at the top, before the tables
 _FIRST = ("rates", "difference")
+#: characters from which on a cell of a table is a sentence, and may be broken into lines
+_LONG = re.compile(r"<td>(?=[^<]{34})")
 
 
 def render_html(report: Report, figures: Sequence[Figure]) -> str:
@@ -56,4 +58,5 @@ def _renderer() -> MarkdownIt:
 def _html(text: str) -> str:
     """HTML of Markdown, with tables that scroll by themselves on a narrow screen."""
     drawn: str = _renderer().render(text)
+    drawn = _LONG.sub('<td class="long">', drawn)
     return re.sub(r"(<table>.*?</table>)", r'<div class="scroll">\1</div>', drawn, flags=re.DOTALL)
