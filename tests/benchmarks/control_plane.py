@@ -20,6 +20,7 @@ from service.store.engine import open_engine, upgrade
 from tests.benchmarks.databases import DATABASES
 from tests.benchmarks.stub.experiment import spec
 from tests.benchmarks.stub.history import finish
+from tests.benchmarks.stub.outcomes import finish_with_outcomes
 from tests.benchmarks.stub.process import Client, Looker, Stub, percentile, stub
 
 Row = dict[str, Any]
@@ -40,7 +41,7 @@ def rows(
 
     Args:
         trials: of each sweep whose outcomes are counted.
-        large: trials of the sweep that is compared with one of a thousand.
+        large: trials of the sweep that is compared with one of a thousand, and of the large report.
         requests: over which the API's memory is watched.
     """
     return list(each(repeats, trials, large, requests, databases))
@@ -55,6 +56,8 @@ def each(
             yield from _throughput(name, url, Path(folder), repeats, trials)
         with DATABASES[name]() as url, tempfile.TemporaryDirectory() as folder:
             yield from _flat(name, url, Path(folder), repeats, large, requests)
+        with DATABASES[name]() as url, tempfile.TemporaryDirectory() as folder:
+            yield from _reports(name, url, Path(folder), repeats, large)
 
 
 def row(name: str, value: float, unit: str, note: str = "") -> Row:
@@ -167,6 +170,29 @@ def _deep(name: str, service: Stub, large: int) -> list[Row]:
     client.close()
     note = f"beside {large:,} rows, the sweeps accepted above in the queue"
     return [row(f"outcomes in a full store, {name}", rate, "1/s", note)]
+
+
+#: the paper's: 7,290 restarts of each arm, 10 in each of 729 settings
+PAPER, SETTINGS = 14_580, 729
+FOUR = {"metric": "score", "at_least": 0.9, "report_at": [0.5, 0.7, 0.8, 0.9]}
+
+
+def _reports(name: str, url: str, folder: Path, repeats: int, large: int) -> Iterator[Row]:
+    """A report from the request to its last byte; the first of a service loads libraries besides."""
+    with stub(url, folder, workers=0) as service:
+        client = service.client()
+        engine = open_engine(url)
+        upgrade(engine)
+        for trials, settings in ((PAPER, SETTINGS), (large, 5)):
+            body = spec(trials, settings=settings, success=FOUR)
+            sweep = str(client.call("POST", "/sweeps", body)["id"])
+            finish_with_outcomes(engine, sweep, ["score"])
+            times = [client.timed("GET", f"/sweeps/{sweep}/report")[0] for _ in range(repeats + 1)]
+            note = f"4 thresholds, {2 * settings} cells; the first took {times[0]:.2f} s"
+            yield row(f"report of {trials:,} trials, {name}", median(times[1:]), "s", note)
+        yield row(f"memory of the service after reports, {name}", service.rss_mib(), "MiB")
+        engine.dispose()
+        client.close()
 
 
 def _ended(client: Client) -> int:
