@@ -178,7 +178,7 @@ FOUR = {"metric": "score", "at_least": 0.9, "report_at": [0.5, 0.7, 0.8, 0.9]}
 
 
 def _reports(name: str, url: str, folder: Path, repeats: int, large: int) -> Iterator[Row]:
-    """A report from the request to its last byte; the first of a service loads libraries besides."""
+    """A report from request to last byte; the first of a service loads libraries besides."""
     with stub(url, folder, workers=0) as service:
         client = service.client()
         engine = open_engine(url)
