@@ -10,13 +10,13 @@ from service.report.in_full import in_full, restarts
 from service.report.metric_tables import metric, times
 from service.report.tables import cells, ends, threshold
 from service.report.trail import render_audit
-from service.words import points
+from service.words import duration, points
 
 
 def render_markdown(report: Report) -> str:
     """A page that says what was found first, and how sure it is."""
     f = report.findings
-    primary = next((c for c in f["criteria"] if c["primary"]), f["criteria"][0])
+    primary = primary_of(f)
     parts = [
         f"# {in_markdown(f['spec']['name'])}",
         headline(f, primary),
@@ -32,6 +32,12 @@ def render_markdown(report: Report) -> str:
         _run_log(report),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def primary_of(f: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The criterion that a report is about: the primary one, or the first."""
+    found: Mapping[str, Any] = next((c for c in f["criteria"] if c["primary"]), f["criteria"][0])
+    return found
 
 
 def _setup(f: Mapping[str, Any]) -> str:
@@ -95,6 +101,26 @@ def _run_log(report: Report) -> str:
         f"Bundle `{log['bundle_hash']}`: spec, outcomes and findings, to be cited and checked "
         f"(`seedbed export {log['sweep']}`)\n\n"
         f"Run log (not hashed): sweep {log['sweep']}, {log['state']}, {took}; "
-        f"{log['trials_tried_again']} trials tried again; numerics class {classes}.\n\n"
+        f"{log['trials_tried_again']} trials tried again; numerics class {classes}. "
+        f"{_devices(report)}\n\n"
         f"{render_audit(log)}"
     )
+
+
+def _devices(report: Report) -> str:
+    """What it took of devices, and a success of each arm at the primary criterion."""
+    hours, tried = report.run_log["device_hours"], report.run_log["trials_claimed"]
+    if not hours:
+        return ""
+    restarts = {
+        in_markdown(e["arm"]): (e["restarts_per_success"] or {}).get("value")
+        for e in primary_of(report.findings)["arms"]
+    }
+    trial_s = 3600 * hours / tried
+    costs = [f"{arm} {_took(trial_s * n)}" for arm, n in restarts.items() if n is not None]
+    each = f"; a success took {', '.join(costs)} of one device" if costs else ""
+    return f"At most {_took(3600 * hours)} of one device in all{each}."
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds:.2g} s" if seconds < 10 else duration(seconds)  # noqa: PLR2004 - two digits

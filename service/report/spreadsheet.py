@@ -11,14 +11,20 @@ _ENDPOINTS = ("low", "high", "exact_low", "exact_high")
 
 
 def render_csv(report: Report) -> str:
-    """One row per criterion and cell: settled counts, rate, Wilson's interval and the exact one."""
+    """One row per criterion and cell: settled counts, rate, Wilson's interval and the exact one.
+
+    `selected` is 1 where the cell is the best of its criterion, whose rate is too high on average.
+    """
     f = report.findings
     keys = list(f["spec"]["grid"])
     rule = ("metric", "comparison", "threshold", "at", "primary", "version", "post_hoc")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*rule, "arm", *keys, "successes", "n", "rate", *_ENDPOINTS, *_ENDS])
+    writer.writerow(
+        [*rule, "arm", *keys, "successes", "n", "rate", *_ENDPOINTS, "selected", *_ENDS]
+    )
     for c in f["criteria"]:
+        best = c["selected"] or {"arm": None, "setting": None}
         for e in c["cells"]:
             writer.writerow(
                 [
@@ -36,6 +42,7 @@ def render_csv(report: Report) -> str:
                     e["rate"],
                     *(e["interval"] or (None, None)),
                     *(e["exact_interval"] or (None, None)),
+                    int((e["arm"], e["setting"]) == (best["arm"], best["setting"])),
                     *(e["end_states"][state] for state in _ENDS),
                 ]
             )

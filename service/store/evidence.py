@@ -101,22 +101,29 @@ def success_curves(
         yield from part
 
 
-def run_facts(session: Session, sweep: str) -> Mapping[str, Any]:
-    """What goes into the run log: attempts, workers and numerics classes."""
-    here = trials.c.sweep == sweep
-    rows, retried, most = session.execute(
-        select(
-            func.count(),
-            func.sum(case((trials.c.attempt > 1, 1), else_=0)),
-            func.max(trials.c.attempt),
-        ).where(here)
-    ).one()
-    workers = session.execute(
-        select(trials.c.worker, func.count())
-        .where(here, trials.c.worker.is_not(None))
-        .group_by(trials.c.worker)
-        .order_by(trials.c.worker)
+_BY_WORKER = (
+    select(
+        trials.c.worker,
+        func.count().label("n"),
+        func.sum(case((trials.c.attempt > 1, 1), else_=0)).label("again"),
+        func.max(trials.c.attempt).label("most"),
+        func.min(trials.c.claimed_at).label("first"),
+        func.max(trials.c.ended_at).label("last"),
     )
+    .where(trials.c.sweep == bindparam("of"))
+    .group_by(trials.c.worker)
+    .order_by(trials.c.worker)
+)
+
+
+def run_facts(session: Session, sweep: str) -> Mapping[str, Any]:
+    """What goes into the run log: attempts, workers, device-hours and numerics classes.
+
+    `device_hours` are those from each worker's first claim here to its last end, a worker being one
+    device; where it trained other sweeps meanwhile, they are too many.
+    """
+    found = session.execute(_BY_WORKER, {"of": sweep}).all()
+    spans = [r.last - r.first for r in found if r.worker is not None and r.last is not None]
     classes = session.execute(
         select(numerics_classes.c.id, numerics_classes.c.content)
         .join(sweep_classes, sweep_classes.c.class_id == numerics_classes.c.id)
@@ -124,9 +131,10 @@ def run_facts(session: Session, sweep: str) -> Mapping[str, Any]:
         .order_by(sweep_classes.c.rank)
     )
     return {
-        "trials_claimed": rows,
-        "trials_tried_again": int(retried or 0),
-        "most_attempts": most or 0,
-        "workers": dict(workers.all()),
+        "trials_claimed": sum(r.n for r in found),
+        "trials_tried_again": sum(r.again for r in found),
+        "most_attempts": max((r.most for r in found), default=0),
+        "workers": {r.worker: r.n for r in found if r.worker is not None},
+        "device_hours": sum(span.total_seconds() for span in spans) / 3600,
         "numerics_classes": [{"id": i} | dict(content) for i, content in classes],
     }

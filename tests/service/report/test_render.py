@@ -40,6 +40,15 @@ def test_markdown_says_first_what_was_found_and_how_sure_it_is(sqlite: Engine) -
     assert found.findings_hash in text
 
 
+def test_the_run_log_says_what_a_success_took_of_a_device(sqlite: Engine) -> None:
+    """24 trials by one worker, from the claim at 1 s to the end at 2 s; plain wins 1 in 6."""
+    sessions = session_factory(sqlite)
+    found = undisturbed(sessions, create(sessions), made)
+    assert found.run_log["device_hours"] * 3600 == pytest.approx(1.0)
+    shown = render_markdown(found)
+    assert "At most 1 s of one device in all; a success took plain 0.25 s, noisy 0.042 s" in shown
+
+
 def test_markdown_of_an_interim_report_makes_no_claim(sqlite: Engine) -> None:
     sessions = session_factory(sqlite)
     sweep = create(sessions)
@@ -186,7 +195,13 @@ def test_csv_has_a_row_a_cell_and_criterion_with_the_findings_numbers(sqlite: En
         )
         for r in rows
     ]
-    assert all(float(r["low"]) <= float(r["rate"]) <= float(r["high"]) for r in rows)
+    for r in rows:
+        ends = [float(r[x]) for x in ("exact_low", "low", "rate", "high", "exact_high")]
+        assert ends == sorted(ends)
+    assert [(r["threshold"], r["arm"], r["selected"]) for r in rows if r["selected"] == "1"] == [
+        ("0.9", "noisy", "1"),
+        ("0.5", "noisy", "1"),
+    ]
 
 
 def test_a_name_that_a_spreadsheet_would_run_stays_text(sqlite: Engine) -> None:
