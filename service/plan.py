@@ -3,7 +3,7 @@
 It is what a spec becomes once it is validated, and what the store writes; all of it is data.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -79,6 +79,25 @@ class Contrast:
 
 
 @dataclass(frozen=True)
+class Extension:
+    """How a sweep that had finished was extended.
+
+    Attributes:
+        seeds: a cell's, before and after.
+        arms: names of those that were added.
+        grid: hyper-parameter -> values that were added.
+        settled: cohorts that were settled before.
+        stopped: why and where its stop rule had ended it, if it had.
+    """
+
+    seeds: tuple[int, int]
+    arms: tuple[str, ...]
+    grid: Mapping[str, Sequence[Any]]
+    settled: int
+    stopped: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that a sweep will run, decided before its first trial.
 
@@ -99,6 +118,10 @@ class Plan:
     seeds: int
     cohort: int
     stop: Rule | None = None
+    #: how it was extended since, first things first
+    extensions: tuple[Extension, ...] = ()
+    #: what the report said at its declared n when its first plan was met, if it was extended since
+    met: Mapping[str, Any] | None = None
 
     @property
     def compared(self) -> list[tuple[Arm, Arm]]:

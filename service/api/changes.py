@@ -1,7 +1,8 @@
-"""Changes of a sweep that is there: criteria that are added to it."""
+"""Changes of a sweep that is there: criteria that are added to it, and extensions."""
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -9,15 +10,21 @@ from fastapi import APIRouter, Body
 
 from models.catalog import experiments
 from models.experiment import Experiment
-from service.api.state import StateDep, Writing
-from service.api.sweeps import sweep_of
+from service.api.disk import check_disk, disk_bytes
+from service.api.state import Reading, StateDep, Writing
+from service.api.sweeps import check_data, sweep_of
 from service.errors import ProblemError
 from service.plan import Plan
+from service.report.build import build
+from service.report.met import frozen
 from service.spec.additions import Change, judge_additions, read_change
+from service.spec.extension import Extend, missing, read_extension
 from service.spec.problems import SpecError
 from service.spec.shape import whole
+from service.store import extending
 from service.store.judging import add_criteria
 from service.store.plans import plan_of
+from service.store.progress import progress
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"])
 
@@ -37,6 +44,36 @@ def change(
         plan = plan_of(session, sweep)
         found = judge_additions(wanted, plan, _experiment(plan))
     add_criteria(session, sweep, found, now=datetime.now(UTC))
+    return sweep_of(sweep, session, state)
+
+
+_EXTEND = {"requestBody": {"content": {"application/json": {"schema": whole(Extend)}}}}
+
+
+@router.post("/{sweep}/extend", openapi_extra=_EXTEND)
+def extend(
+    sweep: str,
+    body: Annotated[Any, Body(description="the seeds, arms and settings that it is to have")],
+    state: StateDep,
+    before: Reading,
+    session: Writing,
+) -> dict[str, Any]:
+    """Adds seeds, settings or arms to a finished sweep; only what is missing runs.
+
+    The body names the target: what the sweep has already is not added again.
+    """
+    plan, now = plan_of(before, sweep), progress(before, sweep)
+    with _judged():
+        wanted = read_extension(body)
+        _experiment(plan)
+        stopped = asdict(now.stopped) if now.stopped else None
+        found = missing(plan, wanted, experiments(), settled=now.settled_cohorts, stopped=stopped)
+    if found is not None:
+        check_data(found.plan, state)
+        check_disk(found.plan, state.free_bytes(), disk_bytes(plan))
+        first = now.state == "finished" and now.stopped is None and not plan.extensions
+        met = frozen(build(before, sweep)) if first else None
+        extending.extend(session, sweep, plan, found, met, now=datetime.now(UTC))
     return sweep_of(sweep, session, state)
 
 

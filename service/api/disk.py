@@ -29,13 +29,16 @@ def disk_bytes(plan: Plan) -> int:
     return total
 
 
-def check_disk(plan: Plan, free: int | None) -> None:
+def check_disk(plan: Plan, free: int | None, there: int = 0) -> None:
     """Raises a problem when the estimate does not fit.
+
+    Args:
+        there: bytes of its records that are there already.
 
     Raises:
         ProblemError: 507, with the figures.
     """
-    need = disk_bytes(plan)
+    need = disk_bytes(plan) - there
     if free is None or need + RESERVE <= free:
         return
     raise ProblemError(

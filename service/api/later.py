@@ -12,7 +12,6 @@ _KEYS = "the service binds loopback only; reach it from elsewhere through an SSH
 #: method, path, what it is, what to do instead
 LATER = [
     ("GET", "/api/v1/sweeps/{sweep}/events", "server-sent events", "poll progress"),
-    ("POST", "/api/v1/sweeps/{sweep}/extend", "extending a sweep", "submit another sweep"),
     ("GET", "/api/v1/trials/{trial}/weights", "kept weights", "compare fingerprints"),
     ("GET", "/api/v1/trials/{trial}/curve", "evaluation curves", "see the trial's metrics"),
     ("GET", "/api/v1/keys", "API keys (list)", _KEYS),

@@ -2,7 +2,7 @@
 
 import typer
 
-from service.cli import bench, catalogue, operate, plan, replay, report, submit, sweeps
+from service.cli import bench, catalogue, extend, operate, plan, replay, report, submit, sweeps
 
 app = typer.Typer(
     name="seedbed",
@@ -26,6 +26,7 @@ app.command()(sweeps.show)
 app.command()(sweeps.pause)
 app.command()(sweeps.resume)
 app.command()(sweeps.cancel)
+app.command()(extend.extend)
 app.command()(sweeps.delete)
 app.command()(replay.replay)
 app.add_typer(catalogue.presets, name="presets")

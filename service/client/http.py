@@ -3,7 +3,7 @@
 import contextlib
 import ipaddress
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, Self
 from urllib.parse import quote
@@ -128,6 +128,25 @@ class Client:
         """
         body = {"criteria": {"add": [dict(c) for c in criteria]}}
         return self._json("PATCH", _path("sweeps", sweep), json=body)
+
+    def extend(
+        self,
+        sweep: str,
+        *,
+        seeds: int | None = None,
+        arms: Mapping[str, Mapping[str, Any]] | None = None,
+        grid: Mapping[str, Sequence[Any]] | None = None,
+    ) -> Json:
+        """Gives a finished sweep more; only what is missing runs.
+
+        Args:
+            seeds: how many a cell has afterwards.
+            arms: name -> overrides, of arms beside its own.
+            grid: hyper-parameter of the grid -> values beside its own.
+        """
+        body = {"seeds": seeds, "arms": arms, "grid": grid}
+        given = {k: v for k, v in body.items() if v is not None}
+        return self._json("POST", _path("sweeps", sweep, "extend"), json=given)
 
     def delete(self, sweep: str) -> None:
         """Deletes an ended sweep with all its outcomes."""

@@ -39,6 +39,15 @@ def read_spec(path: str | Path) -> dict[str, Any]:
     return found
 
 
+def value(text: str) -> Any:
+    """One value as a spec in YAML has it: `1e-3` a number, `true` true, `no` a word.
+
+    Raises:
+        SpecFileError: it is no plain value.
+    """
+    return _yaml(text, repr(text))
+
+
 def _bytes(path: str | Path, source: str) -> bytes:
     try:
         if str(path) == STDIN:

@@ -41,7 +41,7 @@ def findings(
         first_steps: of criteria judged at any evaluation, as `firsts.first_steps` finds them.
         cells, arms: the recount.
     """
-    complete = settled_cohorts == plan.cohorts
+    complete = settled_cohorts == plan.cohorts and not plan.extensions
     compared = [Compared(a, b, pairing(sample, a, b)) for a, b in plan.compared]
     blocks, why = members(plan, sample), withheld(plan)
     criteria = [
@@ -70,7 +70,15 @@ def findings(
         "metrics": [] if why else judged(plan, sample, compared, complete=complete),
         "metrics_withheld": why,
         "outcomes_hash": sample.outcomes_hash,
+        **_extended(plan),
     }
+
+
+def _extended(plan: Plan) -> dict[str, Any]:
+    """How the sweep was extended, and what stood at its first plan; nothing of one never was."""
+    if not plan.extensions:
+        return {}
+    return {"extensions": [asdict(e) for e in plan.extensions], "first_plan": plan.met}
 
 
 def _plan(
@@ -89,6 +97,8 @@ def _plan(
     if stopped is not None and plan.stop is not None:
         found = asdict(stopped) | {"alpha": plan.stop.alpha}
         reason = "fixed-n intervals and p are not valid after stopping"
+    elif plan.extensions:
+        reason = "fixed-n intervals and p are not valid after an extension"
     return {
         "seeds": plan.seeds,
         "cells": len(plan.cells),
@@ -98,7 +108,7 @@ def _plan(
         "settled_seeds": min(plan.seeds, settled_cohorts * plan.cohort),
         "complete": complete,
         "stopped": found,
-        "claim_by": "anytime" if found or by_evidence else "fixed_n",
+        "claim_by": "anytime" if found or by_evidence or plan.extensions else "fixed_n",
         "no_intervals": None if complete else reason,
     }
 

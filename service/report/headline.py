@@ -21,12 +21,57 @@ def headline(f: Mapping[str, Any], c: Mapping[str, Any]) -> str:
             f"The sweep {stopped(plan['stopped'], plan['cohorts'])}, as its stop rule says; "
             f"{plan['no_intervals']}, and outcomes of later cohorts are not counted."
         )
-    elif not plan["complete"]:
+    elif plan["settled_cohorts"] < plan["cohorts"]:
         lines.append(
             f"Only {plan['settled_seeds']} of {plan['seeds']} seeds a cell are settled; "
             "counts and rates are of those."
         )
-    return "\n\n".join(lines)
+    return "\n\n".join([*lines, *_extended(f, c)])
+
+
+def _extended(f: Mapping[str, Any], c: Mapping[str, Any]) -> list[str]:
+    """That a sweep was extended, and what its first plan said when it was met."""
+    if "extensions" not in f:
+        return []
+    said = [f"The sweep was extended: {'; then '.join(map(_extension, f['extensions']))}."]
+    if f["plan"]["no_intervals"]:
+        said.append(
+            f"{f['plan']['no_intervals'].capitalize()}: the claim is what holds at any look."
+        )
+    if any(any(e["grid"].values()) for e in f["extensions"]):
+        said.append(
+            "With settings added the evidence is of another grid, and a process of its own, which "
+            "counts the old pairs again; it holds for settings that were not chosen by results."
+        )
+    first = f["first_plan"]
+    if first is not None:
+        at = next(r for r in first["criteria"] if r["primary"] == c["primary"])
+        said.append(
+            f"At the first plan, {first['seeds']} seeds a cell, when it was met (frozen; findings "
+            f"`{first['findings_hash'][:16]}`): "
+            + "; ".join(f"{in_markdown(e['arm'])} {_rate(e)}" for e in at["arms"])
+            + "."
+        )
+        said += [
+            _fixed(k, in_markdown(k["arm"]), in_markdown(k["against"]))
+            for k in at["contrasts"][:1]
+            if k["interval"] is not None
+        ]
+    return [" ".join(said)]
+
+
+def _extension(e: Mapping[str, Any]) -> str:
+    before, after = e["seeds"]
+    parts = [] if before == after else [f"from {before} to {after} seeds a cell"]
+    parts += [f"by arm {in_markdown(name)}" for name in e["arms"]]
+    parts += [
+        f"by {in_markdown(key)} {', '.join(map(in_markdown, values))}"
+        for key, values in e["grid"].items()
+        if values
+    ]
+    if e["stopped"]:
+        parts.append(f"after its stop rule ({e['stopped']['when']}) had ended it")
+    return ", ".join(parts)
 
 
 def _rate(e: Mapping[str, Any]) -> str:
@@ -43,10 +88,10 @@ def _rate(e: Mapping[str, Any]) -> str:
 
 def _difference(k: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
     arm, against = in_markdown(k["arm"]), in_markdown(k["against"])
-    if k["pairs"] == 0 and (plan["complete"] or plan["stopped"]):
+    if k["pairs"] == 0 and (plan["settled_cohorts"] == plan["cohorts"] or plan["stopped"]):
         why = k["not_estimable"]
         return [f"**{arm}** against **{against}**: the difference is not estimable, because {why}."]
-    if not plan["complete"] and plan["stopped"] is None:
+    if plan["settled_cohorts"] < plan["cohorts"] and plan["stopped"] is None:
         return [f"Interim: {plan['no_intervals']}.", *_at_any_look(k, arm, against)]
     lines = [] if k["interval"] is None else [_fixed(k, arm, against)]
     if plan["claim_by"] == "fixed_n":

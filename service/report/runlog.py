@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from service.report.audit import summary
 from service.report.trail import trail
 from service.store.evidence import run_facts
+from service.store.plans import extension_times
 from service.store.sweeps import show
 
 
@@ -19,6 +20,7 @@ def run_log(session: Session, sweep: str) -> Mapping[str, Any]:
         "sweep": view.id,
         "state": view.state,
         "criteria_version": view.criteria_version,
+        **extension_times(session, sweep),
         "created_at": view.created_at.isoformat(),
         "started_at": start.isoformat() if start else None,
         "ended_at": end.isoformat() if end else None,

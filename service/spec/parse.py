@@ -130,7 +130,7 @@ def _names(shape: Shape, experiment: Experiment) -> list[Problem]:
         if not listed:
             rule = "a grid key lists at least one value"
             problems.append(Problem(f"grid.{key}", "[]", rule, "add values or drop the key"))
-        if len({_identity(v) for v in listed}) < len(listed):
+        if len({identity(v) for v in listed}) < len(listed):
             rule = "a grid key lists each value once"
             problems.append(Problem(f"grid.{key}", shown(listed), rule, "drop the repetition"))
     for arm, overrides in shape.arms.items():
@@ -141,7 +141,7 @@ def _names(shape: Shape, experiment: Experiment) -> list[Problem]:
     return sorted(problems, key=lambda p: p.field)
 
 
-def _identity(value: Any) -> Any:
+def identity(value: Any) -> Any:
     """Equal for values that mean the same: 1 and 1.0, but not 1 and true."""
     plain = isinstance(value, int | float | str) and not isinstance(value, bool)
     return value if plain else repr(value)

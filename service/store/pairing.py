@@ -5,7 +5,7 @@ for charts over cohorts; `pair_counts` keeps their sum.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -80,6 +80,11 @@ class PairCounts:
 
 def open_counts(session: Session, sweep: str, plan: Plan) -> None:
     """Writes the zeroed counts of a new sweep's contrasts, at every criterion."""
+    add_contrasts(session, sweep, plan, [arm.index for arm in plan.arms])
+
+
+def add_contrasts(session: Session, sweep: str, plan: Plan, which: Collection[int]) -> None:
+    """Writes the zeroed counts of these arms' contrasts, at every criterion of the plan."""
     declared = plan.contrast.sided if plan.contrast else "two"
     rows = [
         {
@@ -92,6 +97,7 @@ def open_counts(session: Session, sweep: str, plan: Plan) -> None:
         }
         for rank, (a, b) in enumerate(plan.compared)
         for c in plan.criteria
+        if a.index in which
     ]
     if rows:
         session.execute(insert(pair_counts), rows)

@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping, insert, select
 from sqlalchemy.orm import Session
 
 from service.evidence.stopping import rule_of
-from service.plan import Arm, Cell, Contrast, Criterion, Plan, Setting, Structure
+from service.plan import Arm, Cell, Contrast, Criterion, Extension, Plan, Setting, Structure
 from service.store.errors import UnknownSweepError
 from service.store.pairing import open_counts
 from service.store.tables import (
@@ -19,6 +19,8 @@ from service.store.tables import (
     cell_successes,
     cells,
     criteria,
+    extensions,
+    plans_met,
     settings,
     structures,
     sweeps,
@@ -128,7 +130,38 @@ def plan_of(session: Session, sweep: str) -> Plan:
         seeds=row.seeds,
         cohort=row.cohort,
         stop=rule_of(row.stop),
+        extensions=extensions_of(session, sweep),
+        met=session.scalar(select(plans_met.c.content).where(plans_met.c.sweep == sweep)),
     )
+
+
+def extensions_of(session: Session, sweep: str) -> tuple[Extension, ...]:
+    """How a sweep was extended, first things first."""
+    query = select(extensions).where(extensions.c.sweep == sweep).order_by(extensions.c.number)
+    return tuple(
+        Extension(
+            seeds=(r.seeds_before, r.seeds),
+            arms=tuple(r.arms),
+            grid=r.grid,
+            settled=r.settled,
+            stopped={"when": r.stopped_when, "cohort": r.stopped_cohort}
+            if r.stopped_when
+            else None,
+        )
+        for r in session.execute(query)
+    )
+
+
+def extension_times(session: Session, sweep: str) -> dict[str, Any]:
+    """When a sweep was extended, and when its first plan was met if it was extended since."""
+    at = select(extensions.c.extended_at).where(extensions.c.sweep == sweep)
+    met = session.scalar(select(plans_met.c.met_at).where(plans_met.c.sweep == sweep))
+    return {
+        "extended_at": [
+            moment.isoformat() for moment in session.scalars(at.order_by(extensions.c.number))
+        ],
+        "first_plan_met_at": met.isoformat() if met else None,
+    }
 
 
 def criterion_row(sweep: str, rule: Criterion) -> dict[str, Any]:

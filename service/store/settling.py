@@ -68,7 +68,8 @@ def settle(session: Session, held: RowMapping) -> When | None:
             break
         _settle_cohort(session, sweep, settled)
         settled += 1
-        if rule is not None and settled * held["cohort"] < held["seeds"]:  # else the plan is met
+        early = settled * held["cohort"] < held["seeds"]  # else the plan is met
+        if rule is not None and early and settled > held["judged_after"]:
             primary = primary_pairs(session, sweep)
             stopped = verdict(rule, primary.pairs, primary.unseen)
     if settled != held["settled_cohorts"]:

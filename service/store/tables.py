@@ -94,6 +94,7 @@ sweeps = Table(
     Column("stop", JSON(none_as_null=True)),
     Column("stopped_cohort", Integer),
     Column("stopped_when", String(16)),
+    _counter("judged_after"),
     Column("criteria_version", Integer, nullable=False, server_default="1"),
     Column("class_id", ForeignKey("numerics_classes.id")),
     Column("offered_class", ForeignKey("numerics_classes.id")),
@@ -112,6 +113,30 @@ sweeps = Table(
         " AND (stopped_cohort IS NULL OR stopped_cohort <= settled_cohorts)",
         "stopped_cohort",
     ),
+)
+
+extensions = Table(
+    "extensions",
+    metadata,
+    _sweep(primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("extended_at", UtcDateTime, nullable=False),
+    Column("seeds_before", Integer, nullable=False),
+    Column("seeds", Integer, nullable=False),
+    Column("arms", JSON, nullable=False),
+    Column("grid", JSON, nullable=False),
+    Column("settled", Integer, nullable=False),
+    Column("stopped_when", String(16)),
+    Column("stopped_cohort", Integer),
+    CheckConstraint("(stopped_cohort IS NULL) = (stopped_when IS NULL)", "stopped"),
+)
+
+plans_met = Table(
+    "plans_met",
+    metadata,
+    _sweep(primary_key=True),
+    Column("met_at", UtcDateTime, nullable=False),
+    Column("content", JSON, nullable=False),
 )
 
 sweep_classes = Table(

@@ -140,3 +140,58 @@ async def test_the_same_criterion_again_is_a_conflict_that_names_it(
     assert "has the criterion test_accuracy >= 0.5 at end already" in reply.json()["detail"]
     missing = await api.patch("/api/v1/sweeps/nope", json=adding(LOOSE))
     assert missing.status_code == 404
+
+
+async def test_a_finished_sweep_is_extended_and_the_same_request_again_adds_nothing(
+    api: httpx.AsyncClient, served: Served
+) -> None:
+    sweep = (await submit(api))["id"]
+    path = f"/api/v1/sweeps/{sweep}"
+    early = await api.post(f"{path}/extend", json={"seeds": 8})
+    assert early.status_code == 409
+    assert "only a finished sweep is extended" in early.json()["detail"]
+    train(served, sweep)
+    train(served, sweep)
+    first = (await api.get(f"{path}/report")).json()
+    woken = served.woken
+    reply = await api.post(f"{path}/extend", json={"seeds": 8})
+    assert reply.status_code == 200, reply.text
+    assert served.woken > woken
+    found = reply.json()
+    assert (found["state"], found["trials"], found["spec"]["seeds"]) == ("waiting", 32, 8)
+    assert found["progress"]["ended"] == 24
+    again = await api.post(f"{path}/extend", json={"seeds": 8})
+    assert (again.status_code, again.json()["trials"]) == (200, 32)
+    train(served, sweep)
+    report = (await api.get(f"{path}/report")).json()
+    assert report["findings"]["first_plan"]["findings_hash"] == first["findings_hash"]
+    assert report["run_log"]["first_plan_met_at"] == found["ended_at"] or found["ended_at"] is None
+    text = (await api.get(f"{path}/report?format=markdown")).text
+    assert "The sweep was extended: from 6 to 8 seeds a cell." in text
+    assert "not valid after an extension" in text
+    assert "At the first plan, 6 seeds a cell" in text
+    assert "Interim" not in text
+    for form in ("csv", "latex", "html"):
+        assert (await api.get(f"{path}/report?format={form}")).status_code == 200, form
+    assert (await api.get(f"/fragments/sweeps/{sweep}/findings")).status_code == 200
+    assert (await api.get(f"/sweeps/{sweep}")).status_code == 200
+
+
+async def test_an_extension_needs_disk_and_data_as_a_submission_does(
+    api: httpx.AsyncClient, served: Served
+) -> None:
+    sweep = (await submit(api))["id"]
+    train(served, sweep)
+    train(served, sweep)
+    path = f"/api/v1/sweeps/{sweep}/extend"
+    served.free = 1
+    assert (await api.post(path, json={"seeds": 8})).status_code == 507
+    assert (await api.post(path, json={"seeds": 6})).status_code == 200  # nothing is stored
+    served.free, served.lacking = 10**15, {"mnist70k": "get it"}
+    reply = await api.post(path, json={"arms": {"larger": {"data": "mnist70k"}}})
+    assert reply.status_code == 409, reply.text
+    served.lacking = {}
+    body = {"budget": {"steps": 400}}
+    refused = await api.post(path, json=body)
+    assert refused.status_code == 422
+    assert "estimand" in refused.json()["errors"][0]["rule"]

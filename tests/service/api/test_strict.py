@@ -29,6 +29,7 @@ PAGES = (
 ROOT = "/api/v1/sweeps"
 #: bodies of routes that take no empty one
 BODIES = {
+    f"{ROOT}/{{sweep}}/extend": {"seeds": 6},
     f"{ROOT}/{{sweep}}/replay": {"sample": 0.5},
     f"{ROOT}/{{sweep}}/exclude": {"worker": "w", "reason": "why"},
     f"{ROOT}/{{sweep}}": {"criteria": {"add": [{"metric": "test_accuracy", "at_least": 0.3}]}},

@@ -127,6 +127,45 @@ def test_pause_resume_cancel_and_delete(served: Served, sweep: str) -> None:
     assert seedbed(served, "show", sweep).exit_code == 1
 
 
+def test_extend_names_the_target_in_the_specs_words(served: Served, sweep: str) -> None:
+    early = seedbed(served, "extend", sweep, "--seeds", "8")
+    assert early.exit_code == 1
+    assert "only a finished sweep is extended" in early.stderr
+    served.train_all()
+    said = seedbed(served, "extend", sweep, "--seeds", "8").stdout
+    assert said == f"{sweep} waiting: 8 of 32 trials to run\n"
+    assert seedbed(served, "extend", sweep, "--seeds", "8").stdout == said
+    served.train_all()
+    words = ("--arm", "louder", "noise_eta=3e-2", "--grid", "learning_rate=0.2,0.3")
+    said = seedbed(served, "extend", sweep, *words).stdout
+    assert said == f"{sweep} waiting: 40 of 72 trials to run\n"
+    shown = json.loads(seedbed(served, "show", sweep, "--json").stdout)
+    assert shown["spec"]["arms"]["louder"] == {"noise_eta": 0.03}
+    assert shown["spec"]["grid"] == {"learning_rate": [0.1, 0.2, 0.3]}
+    served.train_all()
+    again = seedbed(served, "extend", sweep, *words).stdout
+    assert again == f"{sweep} finished: 0 of 72 trials to run\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "say what to add"),
+        (("noise_eta=1",), "say what to add"),
+        (("noise_eta=1", "--seeds", "9"), "name the arm"),
+        (("--arm", "x", "noise_eta"), "no KEY=VALUE"),
+        (("--grid", "a=1", "--grid", "a=2"), "given twice"),
+        (("--arm", "x", "noise_eta=&a 1"), "anchors"),
+    ],
+)
+def test_extend_says_what_is_wrong_with_its_words(
+    served: Served, sweep: str, words: tuple[str, ...], said: str
+) -> None:
+    found = seedbed(served, "extend", sweep, *words)
+    assert found.exit_code in (1, 2)
+    assert said in found.stderr
+
+
 def test_watch_detaches_on_ctrl_c_and_says_how_to_come_back(
     served: Served, sweep: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,7 +94,8 @@ check(("plan", "trials"), cells_planned * spec["seeds"])
 check(("plan", "cohorts"), -(-spec["seeds"] // spec["cohort"]))
 check(("plan", "settled_seeds"), 0 if outcomes.empty else int(outcomes.seed.max()) + 1)
 check(("plan", "settled_cohorts"), 0 if outcomes.empty else int(outcomes.cohort.max()) + 1)
-check(("plan", "complete"), plan["settled_cohorts"] == plan["cohorts"])
+to_the_end = plan["settled_cohorts"] == plan["cohorts"]
+check(("plan", "complete"), to_the_end and "extensions" not in findings)
 if plan["stopped"]:
     check(("plan", "stopped", "cohort"), plan["settled_cohorts"])
     check(("plan", "stopped", "alpha"), spec["stop"]["alpha"])
@@ -926,7 +927,9 @@ def leaves(value, path=()):
         yield path
 
 
-asked = {p for p in leaves(findings) if p[0] == "spec" or p[-1] in ASKED or "setting" in p}
+# how it was extended, and what an earlier report said, whose bundle is another
+GIVEN = {"spec", "extensions", "first_plan"}
+asked = {p for p in leaves(findings) if p[0] in GIVEN or p[-1] in ASKED or "setting" in p}
 left = [p for p in leaves(findings) if p not in checked and p not in asked]
 assert not left, left
 print(len(checked), "values of the findings were recomputed, and agree")
