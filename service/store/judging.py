@@ -25,6 +25,7 @@ from service.store.tables import (
     cell_successes,
     cells,
     criteria,
+    exclusions,
     outcomes,
     results,
     successes,
@@ -52,7 +53,9 @@ def add_criteria(
     version = lock(session, sweep)["criteria_version"] + 1
     there = criteria_of(session, sweep)
     _refuse(sweep, there, wanted)
-    seen = session.scalar(select(_ARRIVED).where(arms.c.sweep == sweep))
+    seen = session.scalar(select(_ARRIVED).where(arms.c.sweep == sweep)) or session.scalar(
+        select(func.count()).select_from(exclusions).where(exclusions.c.sweep == sweep)
+    )  # what was excluded had been seen
     ordered = sorted(wanted, key=lambda c: (c.metric, c.at, c.comparison, c.threshold))
     added = tuple(
         replace(c, index=i, primary=False, version=version, post_hoc=bool(seen))

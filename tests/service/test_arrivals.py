@@ -170,6 +170,20 @@ def test_whoever_looks_sees_the_same_whether_arrivals_succeeded_or_failed(
     assert lucky[f"{API}/trials"].count('"arrived"') == 10
 
 
+def test_a_criterion_that_is_added_tells_nothing_of_arrivals(
+    worlds: tuple[Served, Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is judged for them at once, and its counts are shown of settled cohorts only."""
+    for served, arrive in zip(worlds, (success, failure), strict=True):
+        happen(served, arrive)
+        with Client(served.url) as client:
+            client.add_criteria(SWEEP, {"metric": "test_accuracy", "at_least": 0.3})
+    lucky, unlucky = (seen(served, monkeypatch) for served in worlds)
+    assert "post hoc, version 2" in lucky[f"{API}/report?format=markdown"]
+    for name, text in lucky.items():
+        assert text == unlucky[name], name
+
+
 def test_a_cancelled_sweep_keeps_what_never_settled_to_itself(
     worlds: tuple[Served, Served], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from service.plan import Criterion
 from service.store import classes, sweeps
 from service.store.engine import session_factory
 from service.store.errors import StateConflictError
+from service.store.exclusion import exclude
 from service.store.judging import MOST, add_criteria
 from service.store.plans import plan_of
 from service.store.progress import cell_counts, progress
@@ -194,6 +195,15 @@ def test_a_criterion_is_post_hoc_once_there_is_an_outcome_and_not_for_errors(
         assert sweeps.show(session, sweep).criteria_version == 4
         primary = [c for c in plan_of(session, sweep).criteria if c.primary]
     assert [(c.threshold, c.version) for c in primary] == [(0.9, 1)]
+
+
+def test_outcomes_that_were_excluded_had_been_seen(sessions: Sessions) -> None:
+    sweep = create(sessions)
+    complete(sessions, [outcome(t) for t in claim(sessions, sweep, 2)])
+    with sessions.begin() as session:
+        exclude(session, sweep, "w", "broken", now=moment(8))
+    [late] = add(sessions, sweep, wanted(0.3))
+    assert late.post_hoc
 
 
 def test_the_same_criterion_is_refused_and_named_and_nothing_is_added(sessions: Sessions) -> None:

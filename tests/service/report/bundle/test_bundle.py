@@ -19,6 +19,7 @@ from service.store.engine import session_factory
 from tests.service.report.swept import ANY, Sessions, finished, made, shuffled
 from tests.service.report.test_findings import claim, complete, create, report
 from tests.service.samples import outcome
+from tests.service.store.test_extending import extend, run
 from workers.messages import Assignment, Failure, Outcome
 
 
@@ -113,6 +114,22 @@ def ran(folder: Path) -> "subprocess.CompletedProcess[str]":
 def without_outcomes(task: Assignment) -> Outcome | Failure:
     """Noisy is lost whole."""
     return Failure(task.trial, task.attempt, "lost", "") if task.values["noise_eta"] else made(task)
+
+
+def extended(sessions: Sessions) -> str:
+    """A sweep whose plan was met, and then extended by seeds, an arm and a setting."""
+    sweep = finished(sessions, primary={"arm": "noisy", "against": "plain"})
+    grid, arms = {"learning_rate": [0.3]}, {"louder": {"noise_eta": 0.03}}
+    assert extend(sessions, sweep, seeds=8, arms=arms, grid=grid)
+    run(sessions, sweep)
+    return sweep
+
+
+def test_the_notebook_recomputes_an_extended_sweep(sqlite: Engine, tmp_path: Path) -> None:
+    sessions = session_factory(sqlite)
+    bundle(sessions, extended(sessions)).extractall(tmp_path)
+    found = ran(tmp_path)
+    assert found.returncode == 0, found.stderr[-2000:]
 
 
 def always(task: Assignment) -> Outcome:
