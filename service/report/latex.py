@@ -145,7 +145,7 @@ def _legend(f: Mapping[str, Any]) -> str:
 def _claim(f: Mapping[str, Any], k: Mapping[str, Any]) -> str:
     """What carries a claim; nothing before there is one."""
     plan = f["plan"]
-    if not plan["complete"] and plan["stopped"] is None:
+    if plan["settled_cohorts"] < plan["cohorts"] and plan["stopped"] is None:
         return ""
     if plan["claim_by"] == "fixed_n":
         return " " + escaped(claim(k, k["arm"]))

@@ -53,6 +53,7 @@ def difference(plan: Plan, sample: Sample) -> Figure | NotDrawn:
         x=x, y=middle, text="said:N"
     )
     chart = alt.layer(band, zero.encode(y="at:Q"), line, end)
+    later = any(any(e.grid.values()) for e in plan.extensions)
     caption = (
         f"{contrast.arm} against {contrast.against} at the primary threshold on {last['pairs']} "
         f"pairs of {len(counts)} settled cohorts. Observed paired difference with a "
@@ -60,6 +61,7 @@ def difference(plan: Plan, sample: Sample) -> Figure | NotDrawn:
         "at once (Waudby-Smith & Ramdas 2024)."
         + (" Early looks reach beyond the picture." if _beyond(rows, low, high) else "")
         + (f" {len(rows)} looks are drawn." if len(rows) < len(counts) else "")
+        + (" Settings that were added later are counted from the first look on." if later else "")
     )
     sized = chart.properties(width=WIDTH, height=_HEIGHT)
     return Figure(name, "The difference, cohort by cohort", caption, sized.to_dict(validate=False))

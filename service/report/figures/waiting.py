@@ -35,7 +35,7 @@ def survival(findings: Mapping[str, Any]) -> Figure | NotDrawn:
     ]
     sizes = [arm["n"] for arm in arms]
     n = str(sizes[0]) if len(set(sizes)) == 1 else f"{min(sizes)} to {max(sizes)}"
-    whole = findings["plan"]["complete"]
+    whole = any(point["low"] is not None for arm in arms for point in arm["curve"])
     band = "band: 95 % at each step (Wilson)" if whole else "no band at a look that was chosen"
     caption = (
         "Share of trials that have not yet met the primary threshold at any evaluation "

@@ -1,6 +1,7 @@
 """LaTeX as a paper prints it: tables whose columns add up, and names that cannot do anything."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine
@@ -114,3 +115,13 @@ def test_many_cells_go_on_over_pages(sqlite: Engine) -> None:
     grid = {"learning_rate": [i / 100 for i in range(1, 26)]}
     text = render_latex(report(sessions, finished(sessions, outcome, grid=grid, seeds=2)))
     assert text.count(r"\begin{longtable}{lrrrr}") == text.count(r"\end{longtable}") == 1
+
+
+def test_a_criterion_that_was_added_later_is_marked(sqlite: Engine) -> None:
+    sessions = session_factory(sqlite)
+    found = report(sessions, finished(sessions, outcome))
+    assert r"\textsuperscript{p}" not in render_latex(found)
+    later = [c | {"post_hoc": not c["primary"]} for c in found.findings["criteria"]]
+    text = render_latex(replace(found, findings=dict(found.findings) | {"criteria": later}))
+    assert r"0.5\textsuperscript{p} & plain" in text
+    assert r"\textsuperscript{p}~added after the first outcome." in text

@@ -111,6 +111,27 @@ def test_the_last_look_at_the_difference_is_the_findings(drawn: catalogue.Materi
     assert [looks[-1]["low"], looks[-1]["high"]] == told["anytime"]["interval"]
 
 
+def test_the_band_of_a_sweep_that_evidence_may_stop_is_at_its_rules_level(sqlite: Engine) -> None:
+    """And it ends where the sweep stopped, though later trials arrived."""
+    sessions = session_factory(sqlite)
+
+    def always(task: Assignment) -> Outcome:
+        return outcome(task, 0.95 if task.values["noise_eta"] else 0.2)
+
+    stop = {"when": "evidence", "alpha": 0.01}
+    primary = {"arm": "noisy", "against": "plain"}
+    sweep = finished(sessions, always, seeds=40, cohort=5, stop=stop, primary=primary)
+    report, found = material(sessions, sweep)
+    told = next(c for c in report.findings["criteria"] if c["primary"])["contrasts"][0]
+    assert report.findings["plan"]["stopped"]["when"] == "evidence"
+    figure = catalogue.figure("difference", found)
+    looks = [r for r in values(figure) if "pairs" in r]
+    assert looks[-1]["pairs"] == told["pairs"] < 80
+    assert [looks[-1]["low"], looks[-1]["high"]] == told["anytime"]["interval"]
+    assert isinstance(figure, Figure)
+    assert "99 % confidence sequence" in figure.caption
+
+
 def test_looks_at_many_cohorts_are_thinned_and_keep_the_first_and_the_last(sqlite: Engine) -> None:
     sessions = session_factory(sqlite)
     sweep = finished(sessions, outcome, seeds=300, cohort=1)
