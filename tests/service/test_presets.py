@@ -24,7 +24,7 @@ SIZES = {
     "small/table1": (13, 2, 20, 520),
     "small/table6": (2, 4, 10, 80),
     "small/five-layers": (2, 2, 100, 400),
-    "small/multiplication": (2, 2, 8, 32),
+    "small/multiplication": (2, 2, 4, 16),
 }
 
 
