@@ -119,7 +119,7 @@ def audit(ran: Ran, alpha: float = ALPHA) -> Audit:
     flags: list[Level] = []
     kept = np.ones(ran.cell.size, bool)
     while found.levels and len(flags) < _MOST_PEELED:
-        worst = min(found.levels, key=lambda level: (level.q or float(level.q is None), level.p))
+        worst = min(found.levels, key=_prominence)
         if worst.q is None or worst.q > alpha:
             break
         flags.append(worst)
@@ -128,6 +128,12 @@ def audit(ran: Ran, alpha: float = ALPHA) -> Audit:
         found = _look(_only(ran, kept), alpha)
     ordered = sorted(found.levels, key=lambda level: (level.p, level.factor, level.level))
     return replace(first, alpha=alpha, flags=tuple(flags), levels=tuple(ordered))
+
+
+def _prominence(level: Level) -> tuple[float, float, str, str]:
+    """What stands out most comes first; among equals names decide, not the order of rows."""
+    q = 1.0 if level.q is None else level.q
+    return (q, level.p, level.factor, level.level)
 
 
 def _only(ran: Ran, kept: NDArray[np.bool_]) -> Ran:

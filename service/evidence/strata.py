@@ -47,8 +47,13 @@ class Common:
     telling: int
 
 
-def independent(strata: Sequence[Independent]) -> Common:
-    """Of arms on different seeds, after Mantel & Haenszel 1959, JNCI 22:719."""
+def independent(strata: Sequence[Independent], sided: Sided = "two") -> Common:
+    """Of arms on different seeds, after Mantel & Haenszel 1959, JNCI 22:719.
+
+    Args:
+        strata: the arms of each setting.
+        sided: of `test`; "greater" asks whether arm a succeeds more often.
+    """
     counts = [(s.a.k, s.a.n, s.b.k, s.b.n) for s in strata if s.a.n and s.b.n]
     k1, n1, k2, n2 = np.array(counts, dtype=np.float64).reshape(-1, 4).T
     mixed = (k1 + k2 > 0) & (k1 + k2 < n1 + n2)
@@ -57,7 +62,7 @@ def independent(strata: Sequence[Independent]) -> Common:
     return Common(
         _sato(k1, n1, k2, n2),
         odds_ratio,
-        _mantel_haenszel(tables),
+        _mantel_haenszel(tables, sided),
         _breslow_day(tables, odds_ratio),
         "in every setting the arms succeed equally often",
         len(counts),
@@ -105,7 +110,7 @@ def _odds_ratio(tables: Floats) -> Estimate:
     return Estimate(float(found.oddsratio_pooled), float(low), float(high))
 
 
-def _mantel_haenszel(tables: Floats) -> Test:
+def _mantel_haenszel(tables: Floats, sided: Sided) -> Test:
     method = "Mantel-Haenszel test without continuity correction"
     if tables.shape[2] == 0:
         return Test(None, method, "no setting has both successes and failures")
@@ -113,7 +118,8 @@ def _mantel_haenszel(tables: Floats) -> Test:
     expected = rows[0] * columns[0] / n
     variance = (rows[0] * rows[1] * columns[0] * columns[1] / (n**2 * (n - 1))).sum()
     z = float((tables[0, 0] - expected).sum() / math.sqrt(variance))
-    return Test(2 * float(ndtr(-abs(z))), method, statistic=z)
+    p = {"two": 2 * ndtr(-abs(z)), "greater": ndtr(-z), "less": ndtr(z)}[sided]
+    return Test(float(p), method, statistic=z)
 
 
 def _breslow_day(tables: Floats, common: Estimate) -> Test:

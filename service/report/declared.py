@@ -53,5 +53,5 @@ def over_grid(
         return None
     return {
         "paired": asdict(strata.paired(pairs, sided)),
-        "unpaired": asdict(strata.independent([Independent(a, b) for a, b in arms])),
+        "unpaired": asdict(strata.independent([Independent(a, b) for a, b in arms], sided)),
     }

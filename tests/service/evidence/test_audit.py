@@ -176,6 +176,16 @@ def test_trials_whose_place_is_not_known_are_left_out_of_it() -> None:
     assert (flag.trials, flag.expected) == (50, pytest.approx(25.0))
 
 
+@pytest.mark.parametrize("levels", [["b", "a", "c", "d"], ["a", "b", "c", "d"]])
+def test_levels_that_stand_out_alike_are_flagged_by_name(levels: list[str]) -> None:
+    """Two workers fail at every trial: which is named first does not hang on their numbers."""
+    worker = np.repeat(np.arange(4), 100)
+    success = (worker >= 2) & (np.arange(400) % 2 == 0)
+    of = Place(worker.astype(np.int32), levels)
+    found = audit(ran_of(np.zeros(400, np.int64), success, {"worker": of}))
+    assert names(found)[0] == ("worker", "a")
+
+
 def test_rows_that_stand_for_many_trials_are_those_trials() -> None:
     one = simulated(np.random.default_rng(12), 0.3, 0.5)
     columns = [one.cell, one.success.astype(np.int64), *(p.of for p in one.places.values())]

@@ -63,6 +63,21 @@ def test_odds_ratio_test_and_homogeneity_are_statsmodels_where_it_has_them() -> 
     assert found.test.p == pytest.approx(null.pvalue, rel=1e-6)
 
 
+def test_the_mantel_haenszel_test_is_one_sided_where_one_side_was_declared() -> None:
+    """Doll & Hill: arm a succeeds more often, so "greater" has half the two-sided p."""
+    two = strata.independent(DOLL_HILL).test.p
+    greater = strata.independent(DOLL_HILL, "greater").test
+    less = strata.independent(DOLL_HILL, "less").test.p
+    assert two is not None
+    assert less is not None
+    assert greater.statistic is not None
+    assert greater.statistic > 0
+    assert greater.p == pytest.approx(two / 2, rel=1e-12)
+    assert less == pytest.approx(1 - two / 2, rel=1e-12)
+    mirrored = [Independent(s.b, s.a) for s in DOLL_HILL]
+    assert strata.independent(mirrored, "less").test.p == pytest.approx(greater.p, rel=1e-9)
+
+
 def test_homogeneity_at_a_common_odds_ratio_of_exactly_1() -> None:
     """There statsmodels divides by zero; the expected counts are those of independence."""
     grid = [arms(6, 10, 4, 10), arms(4, 10, 6, 10)]

@@ -147,7 +147,7 @@ def test_a_contrast_is_said_by_every_method(found: Report, threshold: float, arm
     arms = [Independent(rate(eta, threshold, s), rate(0.0, threshold, s)) for s in settings]
     assert k["grid"] == {
         "paired": as_json(asdict(strata.paired(each, sided))),
-        "unpaired": as_json(asdict(strata.independent(arms))),
+        "unpaired": as_json(asdict(strata.independent(arms, sided))),
     }
 
 

@@ -489,7 +489,7 @@ def breslow_day(tables, ratio):
     return {"p": chi2.sf(max(statistic, 0), len(gaps) - 1), "statistic": statistic}
 
 
-def unpaired_grid(rates):
+def unpaired_grid(rates, sided):
     """Settings: (k1, n1, k2, n2)."""
     found = np.array([r for r in rates if r[1] and r[3]], float).reshape(-1, 4)
     k1, n1, k2, n2 = found.T
@@ -515,8 +515,9 @@ def unpaired_grid(rates):
             odds_ratio = {"value": whole.oddsratio_pooled, "low": low, "high": high}
         expected = (a + b) * (a + c) / (a + b + c + d)
         test = StratifiedTable(tables).test_null_odds(correction=False)
-        sign = math.copysign(1, (a - expected).sum())
-        test = {"p": test.pvalue, "statistic": sign * math.sqrt(test.statistic)}
+        z = math.copysign(math.sqrt(test.statistic), (a - expected).sum())
+        p = {"two": test.pvalue, "greater": norm.sf(z), "less": norm.cdf(z)}[sided]
+        test = {"p": p, "statistic": z}
         if mixed.sum() > 1 and odds_ratio["value"]:
             homogeneity = breslow_day(tables, odds_ratio["value"])
     return {
@@ -635,7 +636,7 @@ def contrast(won, arm, against, sided, alpha):
         if len(settings) > 1:
             fixed["grid"] = {
                 "paired": paired_grid(tables, sided),
-                "unpaired": unpaired_grid(settings),
+                "unpaired": unpaired_grid(settings, sided),
             }
     return {
         "table": {"both": both, "only_a": only_a, "only_b": only_b, "neither": neither},
