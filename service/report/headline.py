@@ -1,6 +1,6 @@
 """What a report says first: the rates, the difference, and how sure it is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from service.report.claim import claim, claim_at_any_look
@@ -33,7 +33,8 @@ def _extended(f: Mapping[str, Any], c: Mapping[str, Any]) -> list[str]:
     """That a sweep was extended, and what its first plan said when it was met."""
     if "extensions" not in f:
         return []
-    said = [f"The sweep was extended: {'; then '.join(map(_extension, f['extensions']))}."]
+    by = "; then ".join(extension(e, in_markdown) for e in f["extensions"])
+    said = [f"The sweep was extended: {by}."]
     if f["plan"]["no_intervals"]:
         said.append(
             f"{f['plan']['no_intervals'].capitalize()}: the claim is what holds at any look."
@@ -60,12 +61,18 @@ def _extended(f: Mapping[str, Any], c: Mapping[str, Any]) -> list[str]:
     return [" ".join(said)]
 
 
-def _extension(e: Mapping[str, Any]) -> str:
+def extension(e: Mapping[str, Any], shown: Callable[[object], str]) -> str:
+    """By what a sweep was extended.
+
+    Args:
+        e: one of the findings' extensions.
+        shown: makes a name or a value safe for where the sentence stands.
+    """
     before, after = e["seeds"]
     parts = [] if before == after else [f"from {before} to {after} seeds a cell"]
-    parts += [f"by arm {in_markdown(name)}" for name in e["arms"]]
+    parts += [f"by arm {shown(name)}" for name in e["arms"]]
     parts += [
-        f"by {in_markdown(key)} {', '.join(map(in_markdown, values))}"
+        f"by {shown(key)} {', '.join(map(shown, values))}"
         for key, values in e["grid"].items()
         if values
     ]

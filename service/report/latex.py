@@ -4,48 +4,20 @@ The text is ASCII where names are, needs `\usepackage{booktabs}` (and `longtable
 included with `\input`.
 """
 
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from service.report.booktabs import escaped, long_table, table
 from service.report.build import Report
 from service.report.claim import claim, claim_at_any_look
+from service.report.headline import extension
+from service.report.holds import NOT_VALID, fixed_n_holds
+from service.words import e_value, rule, stopped
 from service.words import p as p_value
 
 #: rows of a table that fits a page; beyond, cells stand in a longtable
 _PAGE_ROWS = 40
 _MOST_CELLS = 400
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "`": r"\textasciigrave{}",
-    "[": "{[}",  # after \\ it would begin a length
-    "]": "{]}",
-    "*": "{*}",  # after \\ it would be its star
-}
-
-
-#: signs that a font would draw as one, such as -- as a dash
-_LIGATURE = re.compile(r"([-,'?!])(?=[-,'])")
-
-
-def escaped(value: object) -> str:
-    """Text that LaTeX prints as it is; control characters are left out."""
-    kept = (c for c in str(value) if unicodedata.category(c)[0] != "C" or c == " ")
-    return _LIGATURE.sub(r"\1{}", "".join(_SPECIAL.get(c, c) for c in kept))
 
 
 def render_latex(report: Report) -> str:
@@ -72,32 +44,34 @@ def _preamble(report: Report) -> str:
 
 def _rates(f: Mapping[str, Any]) -> str:
     rows: list[list[str]] = []
+    looking = not fixed_n_holds(f)
     for c in f["criteria"]:
         if rows:
             rows.append([])
         head = _rule(c) + _mark(c)
         for i, e in enumerate(c["arms"]):
-            rows.append([head if i == 0 else "", escaped(e["arm"]), *_estimate(e)])
-    heading = ["criterion", "arm", "successes", "rate (\\%)", "95\\,\\% interval"]
-    return _table(
-        "llrrr",
-        heading,
-        rows,
-        f"Successes of settled trials; {_seeds(f)}; {escaped(f['estimand'])}. {_interval(f)} "
-        f"{_legend(f)}",
-        "rates",
+            ends = e["anytime"] if looking else e["interval"]
+            rows.append([head if i == 0 else "", escaped(e["arm"]), *_estimate(e, ends)])
+    heading = ["criterion", "arm", "successes", "rate (\\%)", "interval"]
+    method = "95 % confidence sequence, which holds at any look" if looking else "Wilson's, 95 %"
+    caption = (
+        f"Successes of settled trials; {_seeds(f)}; {escaped(f['estimand'])}. "
+        f"{escaped(f'Interval: {method}.')} {_legend(f)}{_missing(_arms(f))}{_extended(f)}"
     )
+    return table("llrrr", heading, rows, caption, "rates")
 
 
 def _contrasts(f: Mapping[str, Any]) -> str:
     rows: list[list[str]] = []
     said = ""
+    looking = not fixed_n_holds(f)
+    shown = [k for c in f["criteria"] for k in c["contrasts"]]
     for c in f["criteria"]:
         if rows and c["contrasts"]:
             rows.append([])
         for i, k in enumerate(c["contrasts"]):
             mark = "" if k["primary"] else _mark(c) or r"\textsuperscript{e}"
-            t = k["table"]
+            t, found = k["table"], (k["anytime"] or {}) if looking else k
             rows.append(
                 [
                     _rule(c) if i == 0 else "",
@@ -105,27 +79,38 @@ def _contrasts(f: Mapping[str, Any]) -> str:
                     str(k["pairs"]),
                     f"{t['only_a']}/{t['only_b']}",
                     _points(k["difference"]),
-                    _between(_ends(k)),
-                    _chance(k),
+                    _between(found.get("interval")),
+                    _chance(found.get("p")),
                 ]
             )
             if k["primary"] and k["pairs"]:
                 said = _claim(f, k)
     if not rows:
         return ""
-    whole = f["plan"]["complete"]
-    method = (
-        "interval: Newcombe's for paired proportions; $p$: McNemar's exact test"
-        if whole
-        else "interval and $p$ hold at any look (confidence sequence, e-value)"
-    )
+    of_pairs = _missing((f"{k['arm']} - {k['against']}", k) for k in shown)
     caption = (
         "Paired differences of success rates in percentage points; discordant: pairs in which only "
-        f"the first, only the second arm succeeded; {method}. "
-        f"{_legend(f)}{said}"
+        f"the first, only the second arm succeeded; {_method(shown, looking=looking)}. "
+        f"{_legend(f)}{of_pairs}{said}"
     )
-    heading = ["criterion", "contrast", "pairs", "discordant", "difference", "95\\,\\%", "$p$"]
-    return _table("llrrrrr", heading, rows, caption, "contrasts")
+    heading = ["criterion", "contrast", "pairs", "discordant", "difference", "interval", "$p$"]
+    return table("llrrrrr", heading, rows, caption, "contrasts")
+
+
+def _method(contrasts: Sequence[Mapping[str, Any]], *, looking: bool) -> str:
+    """What intervals and p of contrasts are, and at which level."""
+    if not looking:
+        return "interval: Newcombe's for paired proportions, 95\\,\\%; $p$: McNemar's exact test"
+    levels = {100 * (1 - k["anytime"]["alpha"]): k["primary"] for k in contrasts if k["anytime"]}
+    at = ", ".join(
+        f"{level:g}\\,\\%" + (" for the primary contrast" if own and len(levels) > 1 else "")
+        for level, own in sorted(levels.items(), reverse=True)
+    )
+    return (
+        "interval and $p$ hold at any look (confidence sequence"
+        + (f" at {at}" if at else "")
+        + ", e-value)"
+    )
 
 
 def _mark(c: Mapping[str, Any]) -> str:
@@ -147,9 +132,10 @@ def _claim(f: Mapping[str, Any], k: Mapping[str, Any]) -> str:
     plan = f["plan"]
     if plan["settled_cohorts"] < plan["cohorts"] and plan["stopped"] is None:
         return ""
-    if plan["claim_by"] == "fixed_n":
+    if fixed_n_holds(f):
         return " " + escaped(claim(k, k["arm"]))
-    return " " + escaped(claim_at_any_look(k, k["arm"]))
+    evidence = f" Its e-value is {e_value(k['anytime']['log_e'])}."
+    return " " + escaped(claim_at_any_look(k, k["arm"]) + evidence)
 
 
 def _cells(f: Mapping[str, Any], c: Mapping[str, Any]) -> str:
@@ -157,29 +143,46 @@ def _cells(f: Mapping[str, Any], c: Mapping[str, Any]) -> str:
         return ""
     keys = list(f["spec"]["grid"])
     rows = [
-        [escaped(e["arm"]), *(escaped(e["setting"][k]) for k in keys), *_estimate(e)]
+        [escaped(e["arm"]), *(escaped(e["setting"][k]) for k in keys), *_estimate(e, e["interval"])]
         for e in c["cells"][:_MOST_CELLS]
     ]
     more = len(c["cells"]) - len(rows)
     left = f" {more} more cells stand in the CSV." if more > 0 else ""
-    caption = f"Successes by cell, {_rule(c)}; {_seeds(f)}. {_interval(f, cells=True)}{left}"
-    heading = ["arm", *map(escaped, keys), "successes", "rate (\\%)", "95\\,\\% interval"]
+    held = "No interval holds at this look."
+    if any(e["interval"] for e in c["cells"]):
+        held = "Interval: Wilson's, 95 %" + ("." if fixed_n_holds(f) else f"; {NOT_VALID}.")
+    caption = (
+        f"Successes by cell, {_rule(c)}; {_seeds(f)}. {escaped(held)}{left}"
+        f"{_missing(('some cells', e) for e in c['cells'])}"
+    )
+    heading = ["arm", *map(escaped, keys), "successes", "rate (\\%)", "interval"]
     columns = "l" + "r" * (len(heading) - 1)
-    make = _table if len(rows) <= _PAGE_ROWS else _long
+    make = table if len(rows) <= _PAGE_ROWS else long_table
     return make(columns, heading, rows, caption, "cells")
 
 
-def _estimate(e: Mapping[str, Any]) -> list[str]:
+def _estimate(e: Mapping[str, Any], ends: Sequence[float] | None) -> list[str]:
     if not e["n"]:
         return ["0/0", "not estimable", "--"]
-    ends = e["interval"] or e.get("anytime")
     between = f"{100 * ends[0]:.1f}--{100 * ends[1]:.1f}" if ends else "--"
     return [f"{e['successes']}/{e['n']}", f"{100 * e['rate']:.1f}", between]
 
 
-def _ends(k: Mapping[str, Any]) -> Sequence[float] | None:
-    found = k["interval"] or (k["anytime"] or {}).get("interval")
-    return None if found is None else list(found)
+def _arms(f: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every arm's name and estimate, at every criterion."""
+    return ((e["arm"], e) for c in f["criteria"] for e in c["arms"])
+
+
+def _missing(found: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
+    """Why what is not estimable is not, each reason once."""
+    whose: dict[str, list[str]] = {}
+    for name, e in found:
+        if e["not_estimable"]:
+            whose.setdefault(e["not_estimable"], []).append(name)
+    return "".join(
+        escaped(f" Not estimable ({', '.join(dict.fromkeys(names))}): {why}.")
+        for why, names in whose.items()
+    )
 
 
 def _between(ends: Sequence[float] | None) -> str:
@@ -190,74 +193,54 @@ def _points(value: float | None) -> str:
     return "not estimable" if value is None else f"${100 * value:+.1f}$"
 
 
-def _chance(k: Mapping[str, Any]) -> str:
-    value = k["p"] if k["p"] is not None else (k["anytime"] or {}).get("p")
-    text = p_value(value)
-    return "--" if value is None else f"${text}$"
+def _chance(value: float | None) -> str:
+    return "--" if value is None else f"${p_value(value)}$"
 
 
 def _rule(c: Mapping[str, Any]) -> str:
-    sign = r"$\leq$" if c["comparison"] == "at_most" else r"$\geq$"
-    return f"{escaped(c['metric'])} {sign} {escaped(format(c['threshold'], 'g'))}"
+    """As everywhere else, with LaTeX's signs."""
+    signs = {escaped("<="): r"$\leq$", escaped(">="): r"$\geq$"}
+    said = escaped(rule(c))
+    for plain, sign in signs.items():
+        said = said.replace(plain, sign)
+    return said
 
 
 def _seeds(f: Mapping[str, Any]) -> str:
     plan = f["plan"]
-    if plan["complete"]:
-        return f"{plan['seeds']} seeds a cell"
+    if plan["stopped"] is not None:
+        return escaped(f"{stopped(plan['stopped'], plan['cohorts'])}: {_settled(plan)}")
+    whole = plan["settled_cohorts"] == plan["cohorts"]
+    return f"{plan['seeds']} seeds a cell" if whole else _settled(plan)
+
+
+def _settled(plan: Mapping[str, Any]) -> str:
     return f"{plan['settled_seeds']} of {plan['seeds']} seeds a cell are settled"
 
 
-def _interval(f: Mapping[str, Any], *, cells: bool = False) -> str:
-    every = [e for c in f["criteria"] for e in c["cells" if cells else "arms"]]
-    if any(e["interval"] for e in every):
-        return "Interval: Wilson."
-    return "No interval holds at this look." if cells else "Interval: confidence sequence."
-
-
-def _table(
-    columns: str, heading: Sequence[str], rows: Iterable[Sequence[str]], caption: str, label: str
-) -> str:
-    return "\n".join(
-        [
-            "\\begin{table}[t]",
-            "  \\centering",
-            f"  \\caption{{{caption}}}",
-            f"  \\label{{tab:seedbed-{label}}}",
-            f"  \\begin{{tabular}}{{{columns}}}",
-            "    \\toprule",
-            f"    {' & '.join(heading)} \\\\",
-            "    \\midrule",
-            *(_row(row) for row in rows),
-            "    \\bottomrule",
-            "  \\end{tabular}",
-            "\\end{table}",
-            "",
-        ]
+def _extended(f: Mapping[str, Any]) -> str:
+    """How a sweep was extended, and what its first plan said at its declared n."""
+    if "extensions" not in f:
+        return ""
+    by = "; then ".join(extension(e, str) for e in f["extensions"])
+    first, rule_of_stop = f["first_plan"], f["spec"].get("stop") or {"when": ()}
+    said = f" The sweep was extended: {by}."
+    if first is None or "evidence" in rule_of_stop["when"]:
+        return escaped(said)
+    c = next((c for c in first["criteria"] if c["primary"]), first["criteria"][0])
+    rates = ", ".join(
+        f"{e['arm']} {e['successes']}/{e['n']}{_percents(e['interval'])}" for e in c["arms"]
+    )
+    tests = "".join(
+        f"; {k['arm']} - {k['against']} {100 * k['difference']:+.1f} points, p {p_value(k['p'])}"
+        for k in c["contrasts"][:1]
+        if k["p"] is not None
+    )
+    return escaped(
+        f"{said} At the first plan, {first['seeds']} seeds a cell, when it was met (fixed n: "
+        f"Wilson, McNemar; frozen): {rates}{tests}."
     )
 
 
-def _long(
-    columns: str, heading: Sequence[str], rows: Iterable[Sequence[str]], caption: str, label: str
-) -> str:
-    """A table that goes on over pages."""
-    return "\n".join(
-        [
-            f"\\begin{{longtable}}{{{columns}}}",
-            f"  \\caption{{{caption}}}\\label{{tab:seedbed-{label}}} \\\\",
-            "    \\toprule",
-            f"    {' & '.join(heading)} \\\\",
-            "    \\midrule",
-            "    \\endhead",
-            "    \\bottomrule",
-            "    \\endlastfoot",
-            *(_row(row) for row in rows),
-            "\\end{longtable}",
-            "",
-        ]
-    )
-
-
-def _row(row: Sequence[str]) -> str:
-    """An empty row is a rule between groups."""
-    return f"    {' & '.join(row)} \\\\" if row else "    \\midrule"
+def _percents(ends: Sequence[float] | None) -> str:
+    return "" if ends is None else f" ({100 * ends[0]:.1f} to {100 * ends[1]:.1f} %)"

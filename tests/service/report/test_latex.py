@@ -6,11 +6,15 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Engine
 
-from service.report.latex import escaped, render_latex
+from service.report.booktabs import escaped
+from service.report.latex import render_latex
 from service.store.engine import session_factory
 from tests.service.report.swept import ANY, finished
 from tests.service.report.test_findings import claim, complete, create, report
+from tests.service.report.test_stopped import run as run_stopped
 from tests.service.samples import outcome
+from tests.service.store.test_extending import ARM, extend
+from tests.service.store.test_extending import run as run_on
 
 
 def tables(text: str) -> list[tuple[str, list[str]]]:
@@ -97,7 +101,7 @@ def test_before_the_plan_is_met_the_intervals_are_those_of_any_look(sqlite: Engi
     sweep = create(sessions)
     complete(sessions, [outcome(t) for t in claim(sessions, sweep, 8)])
     text = render_latex(report(sessions, sweep))
-    assert "Interval: confidence sequence." in text
+    assert r"Interval: 95 \% confidence sequence, which holds at any look." in text
     assert "2 of 6 seeds a cell are settled" in text
     assert "hold at any look" in text
     assert "Wilson" not in text
@@ -125,3 +129,68 @@ def test_a_criterion_that_was_added_later_is_marked(sqlite: Engine) -> None:
     text = render_latex(replace(found, findings=dict(found.findings) | {"criteria": later}))
     assert r"0.5\textsuperscript{p} & plain" in text
     assert r"\textsuperscript{p}~added after the first outcome." in text
+
+
+def test_where_a_rule_could_have_stopped_it_the_claim_stands_with_what_carries_it(
+    sqlite: Engine,
+) -> None:
+    """The plan ran out, so that fixed-n intervals and p exist; none is shown unmarked."""
+    found = run_stopped(sqlite, "evidence", seeds=4)
+    assert found.findings["plan"]["complete"]
+    text = render_latex(found)
+    assert "Newcombe" not in text
+    assert "McNemar" not in text
+    (k,) = next(c for c in found.findings["criteria"] if c["primary"])["contrasts"]
+    low, high = k["anytime"]["interval"]
+    assert f"$[{100 * low:+.1f},\\ {100 * high:+.1f}]$ & ${k['anytime']['p']:.4f}$" in text
+    assert "the e-value has not reached 20. Its e-value is " in text
+    assert r"confidence sequence at 95\,\%" in text
+    rates, cells = text.index("tab:seedbed-rates"), text.index("tab:seedbed-cells")
+    assert text.index(r"95 \% confidence sequence, which holds at any look") < rates
+    assert "Wilson's, 95 \\%; not valid after stopping" in text[:cells]
+    assert "Wilson's, 95 \\%." not in text
+
+
+def test_the_level_of_an_interval_is_that_of_the_stop_rule(sqlite: Engine) -> None:
+    found = run_stopped(sqlite, "evidence")
+    for c in found.findings["criteria"]:
+        for k in c["contrasts"]:
+            k["anytime"]["alpha"] = 0.01 if k["primary"] else 0.05
+    text = render_latex(found)
+    assert r"confidence sequence at 99\,\% for the primary contrast, 95\,\%, e-value" in text
+    assert r"& 95\,\%" not in text
+    assert "stopped by evidence after cohort 3 of 10: 6 of 20 seeds a cell are settled" in text
+
+
+def test_a_criterion_judged_at_another_moment_says_so(sqlite: Engine) -> None:
+    sessions = session_factory(sqlite)
+    found = report(sessions, finished(sessions, outcome))
+    assert "evaluation" not in render_latex(found)
+    added = [
+        c | ({} if c["primary"] else {"at": "any", "version": 2, "post_hoc": True})
+        for c in found.findings["criteria"]
+    ]
+    text = render_latex(replace(found, findings=dict(found.findings) | {"criteria": added}))
+    assert r"$\geq$ 0.5 at any evaluation\textsuperscript{p} & plain" in text
+
+
+def test_an_extended_sweep_is_not_interim_and_its_first_plan_stands_apart(sqlite: Engine) -> None:
+    sessions = session_factory(sqlite)
+    sweep = finished(sessions, outcome)
+    (first,) = [c for c in report(sessions, sweep).findings["criteria"] if c["primary"]]
+    assert extend(sessions, sweep, seeds=8, arms=ARM)
+    run_on(sessions, sweep)
+    text = render_latex(report(sessions, sweep))
+    assert "Interim" not in text
+    assert "are settled" not in text
+    assert "Successes of settled trials; 8 seeds a cell;" in text
+    assert "The sweep was extended: from 6 to 8 seeds a cell, by arm louder." in text
+    said, _, rest = text.partition("At the first plan, 6 seeds a cell, when it was met")
+    assert "Wilson" not in said
+    assert "Newcombe" not in text
+    e = first["arms"][0]
+    low, high = e["interval"]
+    expected = f"plain {e['successes']}/{e['n']} ({100 * low:.1f} to {100 * high:.1f} \\%)"
+    assert expected in rest
+    assert f"points, p {first['contrasts'][0]['p']:.4f}" in rest
+    assert "Its e-value is" in rest
