@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from service.api import (
     catalogue,
     changes,
+    comparisons,
     exclusions,
     later,
     probes,
@@ -85,6 +86,7 @@ def create_app(
         replays.router,
         exclusions.router,
         reports.router,
+        comparisons.router,
         catalogue.router,
     ):
         app.include_router(router, prefix="/api/v1", dependencies=strict)

@@ -218,6 +218,31 @@ class Client:
         """Whether a worker, device, pack, lane or hour tells if its trials succeeded."""
         return self._json("GET", _path("sweeps", sweep, "audit"))
 
+    def compare(
+        self,
+        sweep: str,
+        other: str,
+        *,
+        arm: str | None = None,
+        against: str | None = None,
+        metric: str | None = None,
+        threshold: float | None = None,
+    ) -> Json:
+        """Two sweeps: an arm's pairs across them, and their primary contrasts' e-values multiplied.
+
+        Each is there, or `not_possible` says why it is not.
+
+        Args:
+            sweep: the one that `arm` is of.
+            other: the one that `against` is of.
+            arm, against: need not be named of a sweep that has one arm.
+            metric, threshold: only criteria that are so; otherwise all that both sweeps have.
+        """
+        asked = {"arm": arm, "against": against, "metric": metric, "threshold": threshold}
+        params = {"with": other} | {k: v for k, v in asked.items() if v is not None}
+        path = _path("sweeps", sweep, "compare")
+        return self._json("GET", path, params=params, timeout=REPORT_S)
+
     def exclude(self, sweep: str, worker: str, reason: str) -> Json:
         """Has all that a worker did of a sweep done again by others; returns the trail's entry."""
         body = {"worker": worker, "reason": reason}

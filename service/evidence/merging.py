@@ -30,12 +30,28 @@ class Part:
 class SharedPairsError(ValueError):
     """Two parts count the same pairs."""
 
-    def __init__(self, one: Part, other: Part, setting: str, shared: range) -> None:
+    def __init__(self, one: Part, other: Part, ranges: Mapping[str, range]) -> None:
+        setting, seeds = next(iter(ranges.items()))
+        self.pairs = sum(map(len, ranges.values()))
         super().__init__(
-            f"{one.name} and {other.name} share root {one.root}, and in setting {setting} the "
-            f"seeds {shared.start} to {shared.stop - 1}; e-values are multiplied over disjoint "
-            "pairs only; leave one of the two out, or run one on another root"
+            f"{one.name} and {other.name} share root {one.root}, and {self.pairs} pairs, such as "
+            f"in setting {setting} the seeds {seeds.start} to {seeds.stop - 1}; e-values are "
+            "multiplied over disjoint pairs only; leave one of the two out, or run one on another "
+            "root"
         )
+
+
+def shared(one: Part, other: Part) -> dict[str, range]:
+    """Seeds of the pairs that both count, by setting's hash; settings without any are left out."""
+    if one.root != other.root:
+        return {}
+    found = {}
+    for setting in sorted(one.seeds.keys() & other.seeds.keys()):
+        a, b = one.seeds[setting], other.seeds[setting]
+        seeds = range(max(a.start, b.start), min(a.stop, b.stop))
+        if seeds:
+            found[setting] = seeds
+    return found
 
 
 def merged(parts: Sequence[Part]) -> float:
@@ -45,11 +61,7 @@ def merged(parts: Sequence[Part]) -> float:
         SharedPairsError: two of them count the same pair.
     """
     for one, other in combinations(parts, 2):
-        if one.root != other.root:
-            continue
-        for setting in sorted(one.seeds.keys() & other.seeds.keys()):
-            a, b = one.seeds[setting], other.seeds[setting]
-            shared = range(max(a.start, b.start), min(a.stop, b.stop))
-            if shared:
-                raise SharedPairsError(one, other, setting, shared)
+        ranges = shared(one, other)
+        if ranges:
+            raise SharedPairsError(one, other, ranges)
     return sum((part.log_e for part in parts), 0.0)

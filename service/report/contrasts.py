@@ -40,9 +40,31 @@ def contrast(
         settings: the rates of arm and against in each setting, of all trials with an outcome.
     """
     counts = table(compared.pairing, verdict)
-    pairs = counts.pairs
     primary = plan.contrast is not None and rule.primary and compared.arm.name == plan.contrast.arm
     sided: Sided = plan.contrast.sided if plan.contrast is not None and primary else "two"
+    alpha = plan.stop.alpha if plan.stop is not None and primary else ALPHA
+    fixed = UNDECLARED
+    if complete:
+        by_setting = tables(compared.pairing, verdict, len(plan.settings)).tolist()
+        fixed = declared(counts.pairs, *_whole(settings), sided) | {
+            "grid": over_grid([Pairs(*row) for row in by_setting], settings, sided)
+        }
+    return {
+        "arm": compared.arm.name,
+        "against": compared.against.name,
+        "primary": primary,
+        "exploratory": not primary,
+        "sided": sided,
+        "effect": plan.contrast.effect if plan.contrast is not None and primary else None,
+        **counted(counts, sided, alpha),
+        **fixed,
+    }
+
+
+def counted(counts: PairTable, sided: Sided, alpha: float) -> dict[str, Any]:
+    """What a paired table says whatever was declared: nothing of it needs a fixed n."""
+    pairs = counts.pairs
+    saving = pairs.saving()
     limits = bounds(
         pairs,
         a_won=counts.a_won,
@@ -56,28 +78,12 @@ def contrast(
         and pairs.difference
         and min(limits[0] * pairs.difference, limits[1] * pairs.difference) < 0
     )
-    saving = pairs.saving()
-    fixed = UNDECLARED
-    if complete:
-        by_setting = tables(compared.pairing, verdict, len(plan.settings)).tolist()
-        fixed = declared(pairs, *_whole(settings), sided) | {
-            "grid": over_grid([Pairs(*row) for row in by_setting], settings, sided)
-        }
     return {
-        "arm": compared.arm.name,
-        "against": compared.against.name,
-        "primary": primary,
-        "exploratory": not primary,
         "table": asdict(pairs),
         "incomplete_pairs": {k: v for k, v in asdict(counts).items() if k not in asdict(pairs)},
         "pairs": pairs.n,
         "difference": pairs.difference,
-        **fixed,
-        "sided": sided,
-        "effect": plan.contrast.effect if plan.contrast is not None and primary else None,
-        "anytime": _anytime(
-            pairs, counts, sided, plan.stop.alpha if plan.stop is not None and primary else ALPHA
-        ),
+        "anytime": _anytime(pairs, counts, sided, alpha),
         "correlation": pairs.correlation(),
         "saving": asdict(saving) if saving else None,
         "bounds": list(limits) if limits else None,

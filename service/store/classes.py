@@ -59,6 +59,12 @@ def offer(session: Session, sweep: str, numerics: Mapping[str, str]) -> None:
         session.execute(update(sweeps).where(sweeps.c.id == sweep).values(offered_class=name))
 
 
+def classes_of(session: Session, sweep: str) -> set[str]:
+    """Numerics classes that a sweep's trials are of; none before its first claim."""
+    query = select(sweep_classes.c.class_id).where(sweep_classes.c.sweep == sweep)
+    return set(session.scalars(query))
+
+
 def pin(session: Session, sweep: str, numerics: Mapping[str, str]) -> bool:
     """Whether a worker of this class may train the sweep; the first one decides for all."""
     row = lock(session, sweep)

@@ -34,6 +34,7 @@ BODIES = {
     f"{ROOT}/{{sweep}}/exclude": {"worker": "w", "reason": "why"},
     f"{ROOT}/{{sweep}}": {"criteria": {"add": [{"metric": "test_accuracy", "at_least": 0.3}]}},
 }
+COMPARE = f"{ROOT}/{{sweep}}/compare"
 HUGE = 10**30
 
 
@@ -52,6 +53,9 @@ async def ask(
     api: httpx.AsyncClient, method: str, path: str, sweep: str, trial: int, **options: Any
 ) -> httpx.Response:
     """A route's reply, with names put into its path."""
+    if path == COMPARE and "params" not in options:
+        other = (await submit(api, root="0" * 32))["id"]
+        options["params"] = {"with": other}
     names = {"sweep": sweep, "trial": trial, "name": "deep_mlp"}
     if "presets" in path:
         names["name"] = "deep-mlp-demo"
