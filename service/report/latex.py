@@ -55,7 +55,7 @@ def _rates(f: Mapping[str, Any]) -> str:
     heading = ["criterion", "arm", "successes", "rate (\\%)", "interval"]
     method = "95 % confidence sequence, which holds at any look" if looking else "Wilson's, 95 %"
     caption = (
-        f"Successes of settled trials; {_seeds(f)}; {escaped(f['estimand'])}. "
+        f"Successes of settled trials; {_seeds(f)}; {escaped(f['estimand'])}{_but(f)}. "
         f"{escaped(f'Interval: {method}.')} {_legend(f)}{_missing(_arms(f))}{_extended(f)}"
     )
     return table("llrrr", heading, rows, caption, "rates")
@@ -95,6 +95,13 @@ def _contrasts(f: Mapping[str, Any]) -> str:
     )
     heading = ["criterion", "contrast", "pairs", "discordant", "difference", "interval", "$p$"]
     return table("llrrrrr", heading, rows, caption, "contrasts")
+
+
+def _but(f: Mapping[str, Any]) -> str:
+    """Criteria that are judged at another moment than the estimand says."""
+    first = f["criteria"][0]["at"]
+    other = dict.fromkeys(_rule(c) for c in f["criteria"] if c["at"] != first)
+    return f" (but {', '.join(other)})" if other else ""
 
 
 def _method(contrasts: Sequence[Mapping[str, Any]], *, looking: bool) -> str:

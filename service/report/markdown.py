@@ -10,7 +10,7 @@ from service.report.in_full import in_full, restarts
 from service.report.metric_tables import metric, times
 from service.report.tables import cells, ends, threshold
 from service.report.trail import render_audit
-from service.words import duration, points
+from service.words import duration, points, rule
 
 
 def render_markdown(report: Report) -> str:
@@ -45,8 +45,29 @@ def _setup(f: Mapping[str, Any]) -> str:
     return (
         f"{spec['experiment']}; {len(spec['arms'])} arms x "
         f"{plan['cells'] // len(spec['arms'])} settings x {plan['seeds']} seeds = "
-        f"{plan['trials']} trials; {f['estimand']}; root `{spec['root']}`."
+        f"{plan['trials']} trials; {f['estimand']}{_but(f)}; root `{spec['root']}`."
     )
+
+
+def _but(f: Mapping[str, Any]) -> str:
+    """Criteria that are judged at another moment than the estimand says."""
+    first = f["criteria"][0]["at"]
+    other = dict.fromkeys(rule(c) for c in f["criteria"] if c["at"] != first)
+    return f" (but {', '.join(other)})" if other else ""
+
+
+def _diverged(f: Mapping[str, Any]) -> str:
+    """What a trial that diverged counts as: it depends on when a criterion is judged."""
+    said = {
+        "end": "is a failure",
+        "any": "is judged by its evaluations before that",
+    }
+    moments = {"end": "judged at the end", "any": "judged at any evaluation"}
+    at = list(dict.fromkeys(c["at"] for c in f["criteria"]))
+    if len(at) == 1:
+        return f"A trial that diverged {said[at[0]]}."
+    each = ", and ".join(f"{said[x]} where success is {moments[x]}" for x in at)
+    return f"A trial that diverged {each}."
 
 
 def _notes(report: Report) -> str:
@@ -55,12 +76,7 @@ def _notes(report: Report) -> str:
         (
             "Only the primary contrast is confirmatory. Everything else is exploratory: its "
             "intervals and p are unadjusted, but for Holm's p, over all exploratory contrasts of "
-            "this report. A trial that diverged "
-            + (
-                "is a failure."
-                if f["criteria"][0]["at"] == "end"
-                else "is judged by its evaluations before that."
-            )
+            f"this report. {_diverged(f)}"
         ),
         (
             "Intervals: Wilson's of a rate (exact: Clopper & Pearson's), Newcombe's of a paired "

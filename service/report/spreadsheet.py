@@ -5,6 +5,7 @@ import io
 
 from service.report.build import Report
 from service.report.harmless import in_spreadsheet
+from service.report.holds import fixed_n_holds
 
 _ENDS = ("finished", "left", "diverged", "errored")
 _ENDPOINTS = ("low", "high", "exact_low", "exact_high")
@@ -13,6 +14,8 @@ _ENDPOINTS = ("low", "high", "exact_low", "exact_high")
 def render_csv(report: Report) -> str:
     """One row per criterion and cell: settled counts, rate, Wilson's interval and the exact one.
 
+    `intervals_hold` is 1 where these intervals are valid, and 0 where there are none, or a stop
+    rule might have ended the sweep earlier.
     `selected` is 1 where the cell is the best of its criterion, whose rate is too high on average.
     """
     f = report.findings
@@ -21,7 +24,18 @@ def render_csv(report: Report) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
-        [*rule, "arm", *keys, "successes", "n", "rate", *_ENDPOINTS, "selected", *_ENDS]
+        [
+            *rule,
+            "arm",
+            *keys,
+            "successes",
+            "n",
+            "rate",
+            *_ENDPOINTS,
+            "intervals_hold",
+            "selected",
+            *_ENDS,
+        ]
     )
     for c in f["criteria"]:
         best = c["selected"] or {"arm": None, "setting": None}
@@ -42,6 +56,7 @@ def render_csv(report: Report) -> str:
                     e["rate"],
                     *(e["interval"] or (None, None)),
                     *(e["exact_interval"] or (None, None)),
+                    int(fixed_n_holds(f) and e["interval"] is not None),
                     int((e["arm"], e["setting"]) == (best["arm"], best["setting"])),
                     *(e["end_states"][state] for state in _ENDS),
                 ]

@@ -7,6 +7,7 @@ import altair as alt
 
 from service.report.figures.figure import Figure, NotDrawn
 from service.report.figures.palette import INK, WIDTH, arm_colour
+from service.report.holds import NOT_VALID, fixed_n_holds
 from service.words import rule, standing
 
 #: rows that a picture has room for
@@ -23,7 +24,13 @@ def rates(findings: Mapping[str, Any]) -> Figure | NotDrawn:
     shown = arms[:MOST_ROWS]
     every = sorted(findings["criteria"], key=lambda c: not c["primary"])
     criteria = every[: max(1, MOST_ROWS // len(shown))]
-    rows = [row | {"rule": _named(c)} for c in criteria for row in _rows(c["arms"]) if row["n"]]
+    looking = not fixed_n_holds(findings)
+    rows = [
+        row | {"rule": _named(c)}
+        for c in criteria
+        for row in _rows(c["arms"], looking=looking)
+        if row["n"]
+    ]
     if not rows:
         return NotDrawn("rates", "no trial with an outcome is settled")
     rows = [row for row in rows if row["arm"] in shown]
@@ -50,7 +57,7 @@ def cells(findings: Mapping[str, Any]) -> Figure | NotDrawn:
         count = len(primary["cells"])
         return NotDrawn("cells", f"{count} cells are more than the {MOST_CELLS} that are readable")
     settings = list(dict.fromkeys(_setting(e["setting"]) for e in primary["cells"]))
-    rows = [r for r in _rows(primary["cells"]) if r["n"]]
+    rows = [r for r in _rows(primary["cells"], looking=False) if r["n"]]
     if not rows:
         return NotDrawn("cells", "no trial with an outcome is settled")
     names = [arm["arm"] for arm in findings["arms"]]
@@ -83,10 +90,11 @@ def _forest(y: alt.Y, colour: alt.Color, offset: alt.YOffset | None = None) -> A
     return alt.layer(bars, points, counts)
 
 
-def _rows(estimates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _rows(estimates: Sequence[Mapping[str, Any]], *, looking: bool) -> list[dict[str, Any]]:
+    """Rates with the interval that holds: at any look, or of the whole plan."""
     found = []
     for e in estimates:
-        low, high = e["interval"] or e.get("anytime") or (e["rate"], e["rate"])
+        low, high = e["anytime" if looking else "interval"] or (e["rate"], e["rate"])
         found.append(
             {
                 "arm": e["arm"],
@@ -117,10 +125,11 @@ def _estimand(findings: Mapping[str, Any]) -> str:
 def _bars(findings: Mapping[str, Any], *, cells: bool = False) -> str:
     """What the bars are, and of which seeds."""
     plan = findings["plan"]
-    every = [e for c in findings["criteria"] for e in c["cells" if cells else "arms"] if e["n"]]
-    if any(e["interval"] for e in every):
+    if fixed_n_holds(findings):
         return f"bars: Wilson's 95 % interval, {plan['seeds']} seeds a cell."
     seeds = f"{plan['settled_seeds']} of {plan['seeds']} seeds a cell are settled."
+    if cells and plan["complete"]:
+        return f"bars: Wilson's 95 % interval, {NOT_VALID}; {plan['seeds']} seeds a cell."
     if cells:
         return f"no bars, as no interval of a cell holds at this look; {seeds}"
     return f"bars: 95 % confidence sequence, which holds at any look; {seeds}"

@@ -7,6 +7,7 @@ import altair as alt
 
 from service.report.figures.figure import Figure, NotDrawn
 from service.report.figures.palette import MOST_ARMS, QUIET, WIDTH, arm_colour, arm_dash
+from service.report.holds import NOT_VALID, fixed_n_holds
 
 _HEIGHT = 260
 _SHARE = "share that reached x or better"
@@ -33,10 +34,14 @@ def ecdf(findings: Mapping[str, Any]) -> Figure | NotDrawn:
     lower = found["better"] == "lower"
     banded = _banded([arm["arm"] for arm in arms], primary) if arms[0]["band"] else []
     rows = [row for arm in arms for row in _stairs(arm, edges, banded, lower=lower)]
-    limits = [c["threshold"] for c in findings["criteria"] if c["metric"] == found["metric"]]
+    limits = [
+        c["threshold"]
+        for c in findings["criteria"]
+        if c["metric"] == found["metric"] and c["at"] == "end"
+    ]
     names = [arm["arm"] for arm in findings["arms"]][:MOST_ARMS]
     chart = _drawn(rows, names, found["metric"], limits, lower=lower)
-    caption = _caption(found, arms, banded, primary)
+    caption = _caption(found, arms, banded, at_limits=bool(limits), holds=fixed_n_holds(findings))
     return Figure(name, f"Distribution of {found['metric']}", caption, chart)
 
 
@@ -44,13 +49,17 @@ def _caption(
     found: Mapping[str, Any],
     arms: Sequence[Mapping[str, Any]],
     banded: Sequence[str],
-    primary: Mapping[str, Any],
+    *,
+    at_limits: bool,
+    holds: bool,
 ) -> str:
     sizes = [arm["n"] for arm in arms]
     n = str(sizes[0]) if len(set(sizes)) == 1 else f"{min(sizes)} to {max(sizes)}"
-    read = ": at a threshold (dashed), the success rate" if primary["at"] == "end" else ""
+    read = ": at a threshold (dashed), the success rate" if at_limits else ""
     whose = "" if len(banded) == len(arms) else f" (of {' and '.join(banded)})"
-    band = f"band{whose}: 95 %, of a whole curve (DKW-Massart)"
+    band = f"band{whose}: 95 %, of a whole curve (DKW-Massart)" + (
+        "" if holds else f", {NOT_VALID}"
+    )
     unmeasured = sum(arm["n"] - arm["measured"] for arm in arms)
     return (
         f"Share of trials whose {found['metric']} at the end of the budget is x or better{read}; "
@@ -97,9 +106,11 @@ def _drawn(
     scale = alt.Scale(domain=edges, nice=True, zero=False)
     x = alt.X("x:Q", title=metric, scale=scale)
     y = alt.Y("y:Q", title=_SHARE, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="~%"))
-    marks = alt.Chart(alt.InlineData(values=[{"at": limit} for limit in limits]))
-    rule = marks.mark_rule(color=QUIET, strokeDash=[4, 3])
-    layers: list[Any] = [rule.encode(x=alt.X("at:Q", title=metric, scale=scale))]
+    layers: list[Any] = []
+    if limits:
+        marks = alt.Chart(alt.InlineData(values=[{"at": limit} for limit in limits]))
+        rule = marks.mark_rule(color=QUIET, strokeDash=[4, 3])
+        layers.append(rule.encode(x=alt.X("at:Q", title=metric, scale=scale)))
     banded = [row for row in rows if row["low"] < row["high"]]
     if banded:
         layers.append(

@@ -7,6 +7,7 @@ import altair as alt
 
 from service.report.figures.figure import Figure, NotDrawn
 from service.report.figures.palette import MOST_ARMS, WIDTH, arm_colour, arm_dash
+from service.report.holds import NOT_VALID, fixed_n_holds
 
 _HEIGHT = 260
 _WAITS = "share that has not succeeded"
@@ -37,6 +38,8 @@ def survival(findings: Mapping[str, Any]) -> Figure | NotDrawn:
     n = str(sizes[0]) if len(set(sizes)) == 1 else f"{min(sizes)} to {max(sizes)}"
     whole = any(point["low"] is not None for arm in arms for point in arm["curve"])
     band = "band: 95 % at each step (Wilson)" if whole else "no band at a look that was chosen"
+    if whole and not fixed_n_holds(findings):
+        band += f", {NOT_VALID}"
     caption = (
         "Share of trials that have not yet met the primary threshold at any evaluation "
         f"(Kaplan-Meier, censored by the budget of {found['budget']} steps); {band}; n = {n} an "

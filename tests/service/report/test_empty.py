@@ -2,17 +2,29 @@
 
 import csv
 import io
+import re
+import zipfile
 from collections.abc import Callable
 from typing import Any
+from xml.etree import ElementTree as ET
 
+import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import Engine
 
 from service.report.build import Report
+from service.report.bundle.build import write_bundle
 from service.report.canonical import canonical
+from service.report.figures.catalogue import NAMES, every, figure, gather
+from service.report.figures.draw import svg
+from service.report.figures.figure import NotDrawn
+from service.report.latex import render_latex
 from service.report.markdown import render_markdown
+from service.report.outcomes import write_outcomes
+from service.report.page.build import render_html
 from service.report.spreadsheet import render_csv
 from service.store.engine import session_factory
+from service.store.plans import plan_of
 from tests.service.report.test_findings import create, report, undisturbed
 from tests.service.samples import outcome
 from workers.messages import Assignment, Failure, Outcome
@@ -105,6 +117,53 @@ def test_every_format_says_what_it_cannot_and_prints_no_none(
         if empty:
             ends = [row[x] for x in ("low", "high", "exact_low", "exact_high")]
             assert ends == [""] * 4
+
+
+@pytest.mark.parametrize(
+    "yields", [lost, everything_lost, unmeasured, None], ids=["arm", "all", "unmeasured", "unrun"]
+)
+def test_latex_page_pictures_outcomes_and_bundle_say_it_too(
+    sqlite: Engine, swept: Callable[..., Report], yields: Callable[[Assignment], Any] | None
+) -> None:
+    found = swept(yields)
+    reason = {
+        lost: "each of the 12 pairs misses an outcome",
+        everything_lost: "no trial with an outcome is settled",
+        None: "no trial with an outcome is settled",
+    }.get(yields)
+    tex = render_latex(found)
+    sweep, outcomes, bundle = found.run_log["sweep"], io.BytesIO(), io.BytesIO()
+    with session_factory(sqlite)() as session:
+        plan = plan_of(session, sweep)
+        material = gather(session, sweep, found.findings)
+        page = render_html(found, list(every(material)))
+        count = write_outcomes(session, sweep, plan, outcomes)
+        write_bundle(session, sweep, found, bundle)
+    for text in (tex, re.sub(r"<(svg|style).*?</\1>", "", page, flags=re.DOTALL)):
+        for word in ("None", "nan", "NaN", "inf ", "inf]"):
+            assert word not in text, text
+    assert ("not estimable" in tex) == (reason is not None)
+    if reason:
+        assert reason in tex
+        assert "not estimable" in page
+        assert "no settled trial has an outcome" in page
+    for name in NAMES:
+        picture = figure(name, material)
+        if isinstance(picture, NotDrawn):
+            assert len(picture.reason) > 20
+        else:
+            ET.fromstring(svg(picture, titled=True))  # noqa: S314 - our own
+            assert yields is not everything_lost
+            assert yields is not None
+    table = pq.read_table(outcomes).to_pylist()
+    assert len(table) == count == (0 if yields is None else 36)
+    without = [r for r in table if r["success.0"] is None]
+    assert len(without) == {lost: 12, everything_lost: 36}.get(yields, 0)
+    with zipfile.ZipFile(bundle) as packed:
+        assert packed.testzip() is None
+        assert packed.read("report.tex").decode() == tex
+        pictures = {n for n in packed.namelist() if n.endswith(".svg")}
+        assert pictures == {f"figures/{f.name}.svg" for f in every(material)}
 
 
 def test_a_sweep_in_which_nothing_was_ever_measured_is_a_sweep_without_success(

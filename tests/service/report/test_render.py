@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -124,6 +125,22 @@ def test_markdown_of_an_arm_that_errored_whole_still_counts_it(sqlite: Engine) -
     assert "| noisy | 0 | 0 | 0 | 12 |" in text
     assert "| plain | 12 | 0 | 0 | 0 |" in text
     assert "12 pairs miss an outcome" in text
+
+
+def test_markdown_says_of_each_criterion_when_it_is_judged(sqlite: Engine) -> None:
+    sessions = session_factory(sqlite)
+    found = undisturbed(sessions, create(sessions), made)
+    assert "A trial that diverged is a failure." in render_markdown(found)
+    added = [
+        c | ({} if c["primary"] else {"at": "any", "version": 2, "post_hoc": True})
+        for c in found.findings["criteria"]
+    ]
+    text = render_markdown(replace(found, findings=dict(found.findings) | {"criteria": added}))
+    assert (
+        "A trial that diverged is a failure where success is judged at the end, and is judged by "
+        "its evaluations before that where success is judged at any evaluation."
+    ) in text
+    assert "(but test_accuracy >= 0.5 at any evaluation); root" in text
 
 
 def printed(text: str) -> str:

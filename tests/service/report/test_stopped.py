@@ -1,11 +1,15 @@
 """A report of a sweep that stopped: what carries the claim, and what is left out."""
 
+import csv
+import io
+
 import pytest
 from sqlalchemy import Engine
 
 from service.report.build import Report
 from service.report.claim import claim_at_any_look
 from service.report.markdown import render_markdown
+from service.report.spreadsheet import render_csv
 from service.store.engine import session_factory
 from tests.service.report.test_findings import create, primary, undisturbed
 from tests.service.samples import outcome
@@ -58,7 +62,11 @@ def test_a_rule_that_could_have_stopped_carries_the_claim_at_the_end_too(sqlite:
     text = render_markdown(found).partition("##")[0]
     assert "No difference is shown: the e-value has not reached 20." in text
     assert "interval and test agree" not in text
-    assert run(sqlite, "futile", seeds=4, effect=0.5).findings["plan"]["claim_by"] == "fixed_n"
+    futile = run(sqlite, "futile", seeds=4, effect=0.5)
+    assert futile.findings["plan"]["claim_by"] == "fixed_n"
+    for report, holds in ((found, "0"), (futile, "1")):
+        rows = list(csv.DictReader(io.StringIO(render_csv(report))))
+        assert {(r["intervals_hold"], bool(r["low"])) for r in rows} == {(holds, True)}
 
 
 def test_a_futile_stop_says_which_difference_is_ruled_out(sqlite: Engine) -> None:

@@ -15,6 +15,7 @@ from service.report.figures.rates import MOST_ROWS
 from service.store.engine import session_factory
 from tests.service.report.swept import ANY, finished, made, material, shuffled
 from tests.service.report.test_findings import claim, complete, create
+from tests.service.report.test_stopped import noisy_wins
 from tests.service.samples import outcome
 from workers.messages import Assignment, Outcome
 
@@ -130,6 +131,43 @@ def test_the_band_of_a_sweep_that_evidence_may_stop_is_at_its_rules_level(sqlite
     assert [looks[-1]["low"], looks[-1]["high"]] == told["anytime"]["interval"]
     assert isinstance(figure, Figure)
     assert "99 % confidence sequence" in figure.caption
+
+
+def test_where_a_rule_could_have_stopped_it_bars_hold_at_any_look_or_are_marked(
+    sqlite: Engine,
+) -> None:
+    sessions = session_factory(sqlite)
+    primary = {"arm": "noisy", "against": "plain"}
+    changes = {"stop": {"when": "evidence"}, "primary": primary, "seeds": 4, "cohort": 2}
+    report, found = material(sessions, finished(sessions, noisy_wins, **changes))
+    assert report.findings["plan"]["complete"]
+    anytime = [e["anytime"] for c in report.findings["criteria"] for e in c["arms"]]
+    rates = catalogue.figure("rates", found)
+    assert sorted([r["low"], r["high"]] for r in values(rates)) == sorted(anytime)
+    assert isinstance(rates, Figure)
+    assert "confidence sequence" in rates.caption
+    for name in ("cells", "ecdf"):
+        figure = catalogue.figure(name, found)
+        assert isinstance(figure, Figure)
+        assert "not valid after stopping" in figure.caption
+
+
+def test_only_thresholds_judged_at_the_end_stand_on_a_distribution_of_final_values(
+    sqlite: Engine, drawn: catalogue.Material
+) -> None:
+    """Of a sweep judged at any evaluation none does; of one judged at the end, not an added one."""
+    figure = catalogue.figure("ecdf", drawn)
+    assert [r for r in values(figure) if "at" in r] == []
+    assert isinstance(figure, Figure)
+    assert "dashed" not in figure.caption
+    sessions = session_factory(sqlite)
+    _, found = material(sessions, finished(sessions))
+    for c in found.findings["criteria"]:
+        c["at"] = "end" if c["primary"] else "any"
+    figure = catalogue.figure("ecdf", found)
+    assert [r for r in values(figure) if "at" in r] == [{"at": 0.9}]
+    assert isinstance(figure, Figure)
+    assert "dashed" in figure.caption
 
 
 def test_looks_at_many_cohorts_are_thinned_and_keep_the_first_and_the_last(sqlite: Engine) -> None:
