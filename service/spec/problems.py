@@ -13,12 +13,19 @@ _SHOWN = 80
 
 @dataclass(frozen=True)
 class Problem:
-    """One rule that a spec breaks."""
+    """One rule that a spec breaks.
+
+    All four are sent as UTF-8: lone surrogates in what was asked for become escapes.
+    """
 
     field: str
     value: str
     rule: str
     cure: str
+
+    def __post_init__(self) -> None:
+        for name, text in vars(self).items():
+            object.__setattr__(self, name, text.encode("utf-8", "backslashreplace").decode())
 
 
 class SpecError(Exception):
@@ -96,7 +103,6 @@ def from_items(
     for item in items:
         path = ".".join(str(part) for part in item["loc"] if part != "[key]")
         field = ".".join(p for p in (prefix, path) if p)
-        field = field.encode("utf-8", "backslashreplace").decode()
         rule, cure = _rule_and_cure(item, model)
         problems.append(Problem(field or "body", shown(item.get("input")), rule, cure))
     return problems

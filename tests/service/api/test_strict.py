@@ -1,6 +1,7 @@
 """Nothing is silently ignored: what a route would not read is refused by name, on every route."""
 
 import asyncio
+import json
 from typing import Any
 
 import httpx
@@ -220,6 +221,28 @@ async def test_a_nul_character_is_in_no_name(on_each: FastAPI) -> None:
 async def test_a_key_that_cannot_be_kept_is_refused(api: httpx.AsyncClient, key: str) -> None:
     headers = {"Idempotency-Key": key.encode("latin-1")}
     assert (await api.post(ROOT, json=spec(), headers=headers)).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("part", "body"),
+    [
+        ("/{sweep}/extend", {"grid": {"x\ud800": [4]}}),
+        ("/{sweep}/extend", {"arms": {"x": {"\ud800": 1}}}),
+        ("", spec(fixed={"depth\ud800": 3})),
+        ("", spec(grid={"x\ud800": [4]})),
+        ("", spec(arms={"x": {"\ud800": 1}, "y": {}})),
+    ],
+)
+async def test_a_key_with_a_lone_surrogate_is_refused_by_name(
+    api: httpx.AsyncClient, served: Served, part: str, body: dict[str, Any]
+) -> None:
+    sweep = (await submit(api))["id"]
+    train(served, sweep)
+    headers = {"content-type": "application/json"}
+    path = ROOT + part.format(sweep=sweep)
+    reply = await api.post(path, content=json.dumps(body), headers=headers)
+    assert reply.status_code == 422, reply.text
+    assert any("\\ud800" in e["field"] for e in reply.json()["errors"])
 
 
 async def test_a_replay_needs_no_disk(api: httpx.AsyncClient, served: Served) -> None:
