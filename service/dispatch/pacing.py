@@ -44,12 +44,15 @@ class Pacing:
     def end(self, peers: Iterable[Peer]) -> None:
         """Marks what is due of sweeps that workers hold; the turn is over.
 
-        A sweep that nobody held before is written down too: from now on its time runs again.
+        A sweep that nobody held before is written down too: from now on its time runs again. When
+        one is held no more, those that have ended are forgotten; an extension recalls them.
         """
         held = running(peers)
-        for sweep, tempo in self.tempos.items():
-            if sweep not in held:
-                self.tempos[sweep] = replace(tempo, since=None)
+        idle = {s: tempo for s, tempo in self.tempos.items() if s not in held}
+        if any(tempo.since is not None for tempo in idle.values()):
+            for sweep in set(idle) - forecasts.going(self._session, idle):
+                del self.tempos[sweep], idle[sweep]
+        self.tempos |= {s: replace(tempo, since=None) for s, tempo in idle.items()}
         for sweep, mine in held.items():
             known = self.tempos.get(sweep) or self._recalled(sweep)
             if known is not None:
@@ -63,13 +66,13 @@ class Pacing:
         return recorded(forecasts.recall(self._session, sweep), size.trials)
 
     def _marked(self, sweep: str, tempo: Tempo, mine: Sequence[Running]) -> Tempo:
-        share = tempo.due(mine)
-        if share is None and tempo.since is not None:
+        if tempo.since is not None and tempo.due(mine) is None:
             return tempo
         size = forecasts.size_of(self._session, sweep)
         if size is None:
             return tempo
-        tempo = replace(tempo, trials=size.trials)
+        tempo = tempo.sized(size.trials)
+        share = tempo.due(mine)
         tempo = tempo if share is None else tempo.marked(share)
         waiting = forecasts.waiting(self._session, sweep)
         known = speeds.of_experiment(self._session, size.experiment)

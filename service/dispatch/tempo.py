@@ -70,6 +70,10 @@ class Tempo:
         fresh = {**self.fresh, structure: self.fresh.get(structure, 0.0) + did.work}
         return replace(self, fresh=fresh, lengths=tuple(lengths))
 
+    def sized(self, trials: int) -> "Tempo":
+        """The same of a sweep of so many trials now; its last mark stands at a lower share."""
+        return replace(self, trials=trials, reached=self.reached * self.trials // trials)
+
     def due(self, running: Sequence[Running]) -> int | None:
         """The share that a new mark would stand at; None while the last is near enough."""
         done = sum(self.lengths) + sum(r.age for r in running)

@@ -3,7 +3,8 @@
 One row a sweep, so that progress reads it with the sweep's own.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -51,10 +52,18 @@ def size_of(session: Session, sweep: str) -> Size | None:
     return None if row is None else Size(*row)
 
 
+def going(session: Session, found: Collection[str]) -> set[str]:
+    """Those of some sweeps that exist and have not ended."""
+    query = select(sweeps.c.id).where(sweeps.c.id.in_(found), sweeps.c.ended_at.is_(None))
+    return set(session.scalars(query))
+
+
 def waiting(session: Session, sweep: str) -> dict[str, int]:
     """Structure hash -> trials that no worker holds and that have not ended; 0 of some."""
-    rows = session.execute(_WAITING, {"of": sweep})
-    return {structure_hash(pack_from(r.pack)): int(r.n) for r in rows}
+    found: Counter[str] = Counter()
+    for r in session.execute(_WAITING, {"of": sweep}):  # an extension's packs may be as before
+        found[structure_hash(pack_from(r.pack))] += int(r.n)
+    return found
 
 
 _WAITING = select(

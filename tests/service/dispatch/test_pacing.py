@@ -7,9 +7,11 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from service.api.views import eta_json
 from service.dispatch.loop import Dispatcher
+from service.dispatch.tempo import Tempo
 from service.store import forecasts, sweeps
 from tests.service.dispatch.stand_ins import RULES, Answering, look, run, submit
 from tests.service.samples import moment, outcome
+from tests.service.store.test_extending import extend
 from workers.messages import Assignment, Order, Return
 from workers.pool import Reply
 
@@ -193,3 +195,43 @@ def test_the_forecast_of_a_sweep_goes_with_it(
         assert forecasts.size_of(session, sweep) is None
         forecasts.keep(session, sweep, {}, None, machine.now())
         assert forecasts.recall(session, sweep) is None
+
+
+def test_after_an_extension_the_end_is_foretold_again(
+    sessions: sessionmaker[Session], machine: Machine
+) -> None:
+    """In the same service; what it knew of the finished sweep it has forgotten."""
+    sweep = submit(sessions, grid={}, seeds=20, cohort=20)
+    dispatcher = Dispatcher(sessions, machine.workers(), RULES, "me")
+    ticks_until(sessions, sweep, dispatcher, 40)
+    run(dispatcher, 1)
+    assert look(sessions, sweep).state == "finished"
+    assert dispatcher._tempos == {}
+    assert extend(sessions, sweep, seeds=200)
+    ticks_until(sessions, sweep, dispatcher, 80)
+    found = told(sessions, sweep, machine)
+    assert found is not None
+    assert found == pytest.approx(left(sessions, sweep, machine), abs=21)
+
+
+def test_a_pace_is_kept_while_its_sweep_is_paused_and_not_once_it_has_ended(
+    sessions: sessionmaker[Session], machine: Machine
+) -> None:
+    paused, other = submit(sessions, grid={}), submit(sessions, grid={})
+    dispatcher = Dispatcher(sessions, machine.workers(), RULES, "me")
+    ticks_until(sessions, paused, dispatcher, 4)
+    with sessions.begin() as session:
+        sweeps.pause(session, paused)
+    run(dispatcher, 3)
+    assert paused in dispatcher._tempos
+    with sessions.begin() as session:
+        sweeps.cancel(session, paused, now=machine.now())
+    run(dispatcher, 30)
+    assert look(sessions, other).state == "finished"
+    assert dispatcher._tempos == {}
+
+
+def test_a_mark_of_a_sweep_that_has_grown_stands_at_a_lower_share() -> None:
+    grown = Tempo(100, reached=200).sized(1000)
+    assert (grown.trials, grown.reached) == (1000, 20)
+    assert Tempo(100).sized(1000).reached == -1

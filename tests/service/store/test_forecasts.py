@@ -7,9 +7,11 @@ from service.planning.eta import Eta
 from service.store import forecasts
 from service.store.engine import session_factory
 from service.store.forecasts import Forecast
+from service.store.plans import plan_of
 from service.store.progress import progress
 from tests.service.samples import moment
 from tests.service.store.test_conformance import claim, create
+from tests.service.store.test_extending import ARM, extend, run
 
 
 def test_the_last_forecast_is_read_with_progress(engine: Engine) -> None:
@@ -45,3 +47,15 @@ def test_a_forecast_runs_down_and_stands_only_while_the_sweep_runs(engine: Engin
     assert eta_json(found, moment(0)) == {"eta_s": 90.0, "eta_interval_s": [60.0, 150.0]}
     assert eta_json(found, moment(70)) == {"eta_s": 20.0, "eta_interval_s": [0.0, 80.0]}
     assert eta_json(found, moment(500)) == {"eta_s": 0.0, "eta_interval_s": [0.0, 0.0]}
+
+
+def test_queues_of_equal_packs_are_counted_together(engine: Engine) -> None:
+    """A new arm gets queues of its own, whose packs are as the old ones'."""
+    sessions = session_factory(engine)
+    sweep = create(sessions)
+    run(sessions, sweep)
+    assert extend(sessions, sweep, arms=ARM, seeds=8)
+    with sessions() as session:
+        packs = [s.pack for s in plan_of(session, sweep).structures]
+        assert packs[0] == packs[1]
+        assert list(forecasts.waiting(session, sweep).values()) == [2 * 2 * 2 + 2 * 8]
