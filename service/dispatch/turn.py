@@ -223,8 +223,9 @@ class Turn:
 
     def _replays(self) -> list[tuple[str, Assignment]]:
         """Replays begun by workers for which nothing else was found."""
-        free = any(not p.busy and not p.held for p in self.peers.values())
-        asked = replays.waiting(self._session) if free else []
+        free = [p for p in self.peers.values() if not p.busy and not p.held]
+        idle = {pair for p in free for pair in p.classes.items()}
+        asked = replays.waiting(self._session, idle) if idle else []
         found = []
         for name, replay in replayed(slots(self.peers), asked):
             task = replays.begin(self._session, replay.id, self._place(name))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, Text, cast, insert, select, update
+from sqlalchemy import Select, Text, cast, insert, select, tuple_, update
 from sqlalchemy import literal_column as words
 from sqlalchemy.orm import Session
 
@@ -151,8 +151,13 @@ def _write(session: Session, chosen: Sequence[tuple[int, str]], now: datetime) -
     return made
 
 
-def waiting(session: Session) -> list[Waiting]:
-    """Replays that a worker may begin, those that were asked for first."""
+def waiting(session: Session, idle: Collection[tuple[str, str]]) -> list[Waiting]:
+    """Replays that an idle worker may begin, those that were asked for first.
+
+    Args:
+        idle: experiments and numerics classes of idle workers; what is of no such class waits
+            behind nobody.
+    """
     query = (
         select(replays.c.id, cast(structures.c.pack, Text), outcomes.c.class_id, trials.c.worker)
         .join(trials, trials.c.id == replays.c.trial)
@@ -161,7 +166,12 @@ def waiting(session: Session) -> list[Waiting]:
             structures,
             (structures.c.sweep == trials.c.sweep) & (structures.c.index == trials.c.structure),
         )
-        .where(_OPEN, replays.c.state == "waiting")
+        .join(sweeps, sweeps.c.id == trials.c.sweep)
+        .where(
+            _OPEN,
+            replays.c.state == "waiting",
+            tuple_(sweeps.c.experiment, outcomes.c.class_id).in_(sorted(idle)),
+        )
         .order_by(replays.c.id)
         .limit(_OFFERED)
     )

@@ -1,7 +1,7 @@
 """Replays: ended trials run again, alone, on another worker, and compared; the trial stays."""
 
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.dispatch.decide import Slot, replayed
@@ -12,7 +12,7 @@ from service.store import release, replays, sweeps
 from service.store.classes import class_id
 from service.store.engine import session_factory
 from service.store.errors import NotReplayableError, UnknownTrialError
-from service.store.tables import outcomes, trials
+from service.store.tables import numerics_classes, outcomes, trials
 from tests.service.dispatch import test_audit
 from tests.service.dispatch.stand_ins import (
     RULES,
@@ -118,6 +118,21 @@ def test_the_only_worker_replays_its_own_trials() -> None:
     assert replayed([own, Slot(**vars(busy) | {"idle": True, "held": 0})], asked) == [
         ("two", asked[0])
     ]
+
+
+def test_replays_of_a_class_without_workers_hold_up_no_others(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replays, "_OFFERED", 2)
+    sweep, _, dispatcher = finished(sessions)
+    for trial in (5, 6, 7):
+        ask(sessions, trial)
+    with sessions.begin() as session:
+        gone = update(outcomes).where(outcomes.c.trial.in_((5, 6))).values(class_id="gone")
+        session.execute(insert(numerics_classes).values(id="gone", content={}))
+        session.execute(gone)
+    run(dispatcher, 4)
+    assert [r["state"] for r in of(sessions, sweep)] == ["waiting", "waiting", "done"]
 
 
 def test_asking_twice_gives_the_same_replay_until_it_is_over(sessions: Sessions) -> None:

@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from service.report.audit import audit_of
 from service.store import places, replays
+from service.store.classes import class_id
 from service.store.tables import cells, trials
-from tests.service.samples import moment, outcome
+from tests.service.samples import NUMERICS, moment, outcome
 from tests.service.store.test_conformance import claim, complete, create
 from workers.messages import Failure
 
@@ -81,7 +82,7 @@ def test_a_replay_is_asked_for_begun_and_recorded(sessions: Sessions) -> None:
         made = replays.ask_sample(session, sweep, 1.0, None, moment())
         assert len(made) == 7
         assert replays.ask_sample(session, sweep, 1.0, None, moment()) == []
-        first = replays.waiting(session)[0]
+        first = replays.waiting(session, {("deep_mlp", class_id(NUMERICS))})[0]
         task = replays.begin(session, first.id, "b:2")
         assert replays.hand_back(session, [first.id]) == 0
         assert replays.record(session, first.id, outcome(task), "b:2", moment()) is True
