@@ -58,6 +58,11 @@ def _extended(f: Mapping[str, Any], c: Mapping[str, Any]) -> list[str]:
             for k in at["contrasts"][:1]
             if k["interval"] is not None
         ]
+    elif f["extensions"][0]["stopped"] is None:  # it was met, else nothing had been extended
+        said.append(
+            "The first plan was met, and its fixed-n results are withdrawn: they rested on trials "
+            "of a worker that was excluded later."
+        )
     return [" ".join(said)]
 
 

@@ -7,6 +7,7 @@ deterministic, so that an honest worker's come out the same.
 """
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from sqlalchemy.orm import Session
 from service.store.batch import write
 from service.store.counters import Additions, Move, add, add_successes, count
 from service.store.errors import StateConflictError
+from service.store.plans import plan_of
 from service.store.release import hand_back
 from service.store.sweeps import lock
 from service.store.tables import (
@@ -29,6 +31,7 @@ from service.store.tables import (
     excluded_trials,
     exclusions,
     outcomes,
+    plans_met,
     results,
     successes,
     sweeps,
@@ -100,6 +103,7 @@ def exclude(session: Session, sweep: str, worker: str, reason: str, *, now: date
     row = {"sweep": sweep, "worker": worker, "reason": reason, "excluded_at": now, "trials": size}
     made = insert(exclusions).values(row).returning(exclusions.c.id)
     made_id = int(session.execute(made).scalar_one())
+    _forget_first_plan(session, sweep, ended)
     _keep(session, made_id, ended)
     _take_out(session, sweep, ended)
     if held["state"] == "finished" and size:
@@ -107,6 +111,26 @@ def exclude(session: Session, sweep: str, worker: str, reason: str, *, now: date
         session.execute(update(sweeps).where(sweeps.c.id == sweep).values(again))
     hand_back(session, [(r.id, r.attempt) for r in running], now=now)
     return next(e for e in trail(session, sweep) if e.id == made_id)
+
+
+def _forget_first_plan(session: Session, sweep: str, ended: ColumnElement[bool]) -> None:
+    """What was frozen when the first plan was met goes if it rests on what is taken out."""
+    kept = select(plans_met.c.met_at).where(plans_met.c.sweep == sweep)
+    if session.execute(kept).one_or_none() is None:
+        return
+    plan = plan_of(session, sweep)
+    arms = len(plan.arms) - sum(len(e.arms) for e in plan.extensions)
+    settings = math.prod(
+        len(values) - sum(len(e.grid.get(key, ())) for e in plan.extensions)
+        for key, values in plan.spec["grid"].items()
+    )  # what an extension adds comes after what there was
+    of_first = (
+        (trials.c.arm < arms)
+        & (trials.c.setting < settings)
+        & (trials.c.seed < plan.extensions[0].seeds[0])
+    )
+    if session.scalar(select(func.count()).where(ended, of_first)):
+        session.execute(delete(plans_met).where(plans_met.c.sweep == sweep))
 
 
 def _keep(session: Session, exclusion: int, ended: ColumnElement[bool]) -> None:

@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from models.catalog import experiments
 from service.plan import Criterion
 from service.report.build import build
+from service.report.headline import headline
 from service.report.met import frozen
 from service.spec.extension import missing, read_extension
 from service.spec.problems import SpecError
-from service.store import claims, extending, sweeps
+from service.store import claims, exclusion, extending, sweeps
 from service.store.engine import session_factory
 from service.store.errors import StateConflictError
 from service.store.judging import add_criteria
@@ -64,7 +65,7 @@ def ended(task: Assignment, salt: int = 0) -> Outcome | Failure:
     return outcome(task, round(dice.random() * 0.95 + louder, 6))
 
 
-def run(sessions: Sessions, sweep: str, salt: int = 0, most: int = 10**9) -> int:
+def run(sessions: Sessions, sweep: str, salt: int = 0, most: int = 10**9, worker: str = "w") -> int:
     """Ends up to so many trials, of all its queues, in shares whose sizes are drawn; how many."""
     dice, total = random.Random(salt), 0
     while total < most:
@@ -74,7 +75,9 @@ def run(sessions: Sessions, sweep: str, salt: int = 0, most: int = 10**9) -> int
                 return total
             queue = dice.choice(waiting)
             limit = min(dice.randint(1, 30), most - total)
-            tasks = claims.claim(session, sweep, queue.structure, limit, worker="w", now=moment(1))
+            tasks = claims.claim(
+                session, sweep, queue.structure, limit, worker=worker, now=moment(1)
+            )
         returned = [ended(task, salt) for task in tasks]
         complete(
             sessions,
@@ -369,6 +372,29 @@ def test_fixed_n_results_are_those_of_the_first_plan_and_no_others(sessions: Ses
         "fixed-n intervals and p are not valid after an extension"
     )
     assert [e["seeds"] for e in found.findings["extensions"]] == [(6, 8), (8, 10)]
+
+
+@pytest.mark.parametrize("of_first_plan", [True, False])
+def test_the_first_plan_goes_when_a_worker_of_it_is_excluded_and_only_then(
+    sessions: Sessions, *, of_first_plan: bool
+) -> None:
+    """An arm, settings and seeds are added, so that cells and seeds alone do not tell."""
+    honest, sweep = create(sessions), create(sessions)
+    for one in (honest, sweep):
+        run(sessions, one, worker="b" if of_first_plan else "a")
+        assert extend(sessions, one, seeds=8, arms=ARM, grid=GRID)
+        run(sessions, one, worker="a" if of_first_plan else "b")
+    with sessions.begin() as session:
+        exclusion.exclude(session, sweep, "b", "flips", now=moment(9))
+        assert (plan_of(session, sweep).met is None) is of_first_plan
+    run(sessions, sweep, worker="c")
+    with sessions() as session:
+        whole, found = build(session, honest), build(session, sweep)
+    assert (found.findings["first_plan"] is None) is of_first_plan
+    assert found.findings == whole.findings | {"first_plan": found.findings["first_plan"]}
+    words = "first plan was met, and its fixed-n results are withdrawn"
+    assert (words in headline(found.findings, found.findings["criteria"][0])) is of_first_plan
+    assert words not in headline(whole.findings, whole.findings["criteria"][0])
 
 
 @pytest.mark.parametrize(
