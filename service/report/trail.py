@@ -20,6 +20,7 @@ def exclusion_json(found: exclusion.Exclusion) -> dict[str, Any]:
         "equal": found.equal,
         "different": found.different,
         "pending": found.pending,
+        "without_outcome": found.without_outcome,
     }
 
 
@@ -41,8 +42,10 @@ def render_audit(log: Mapping[str, Any]) -> str:
 def says(gone: Mapping[str, Any]) -> str:
     """One exclusion in a sentence."""
     again = f"{gone['equal']} came out the same elsewhere, {gone['different']} otherwise"
-    pending = f", {gone['pending']} have not ended again" if gone["pending"] else ""
+    pending = f", {gone['pending']} are not settled again" if gone["pending"] else ""
+    none = gone["without_outcome"]
+    nothing = f", {none} have no outcome to compare, before or now" if none else ""
     return (
         f"worker {gone['worker']} was excluded on {moment(gone['excluded_at'])} "
-        f'("{gone["reason"]}"): of its {gone["trials"]} trials {again}{pending}'
+        f'("{gone["reason"]}"): of its {gone["trials"]} trials {again}{nothing}{pending}'
     )

@@ -20,11 +20,12 @@ from sqlalchemy.orm import Session
 from service.store.batch import write
 from service.store.counters import Additions, Move, add, add_successes, count
 from service.store.errors import StateConflictError
-from service.store.plans import plan_of
+from service.store.plans import extensions_of, plan_of
 from service.store.release import hand_back
 from service.store.sweeps import lock
 from service.store.tables import (
     END_STATES,
+    HAS_OUTCOME,
     OPEN_SWEEPS,
     cells,
     cohorts,
@@ -49,7 +50,8 @@ class Exclusion:
     Attributes:
         trials: of its trials, those that had ended and are run again.
         equal, different: of those, how many came out the same, and otherwise, by now.
-        pending: how many have not ended again.
+        pending: how many are not settled again.
+        without_outcome: how many have no outcome to compare, before or now: errored or cancelled.
     """
 
     id: int
@@ -60,6 +62,7 @@ class Exclusion:
     equal: int
     different: int
     pending: int
+    without_outcome: int
 
 
 def exclude(session: Session, sweep: str, worker: str, reason: str, *, now: datetime) -> Exclusion:
@@ -82,7 +85,10 @@ def exclude(session: Session, sweep: str, worker: str, reason: str, *, now: date
     if held["state"] in ("cancelling", "cancelled"):
         raise StateConflictError(
             f"sweep {sweep} is {held['state']}; nothing of it is run again",
-            "submit the same spec with its root: equal trials, without that worker",
+            f"take it up again with `seedbed extend {sweep} --seeds {held['seeds']}`, and exclude "
+            "the worker then"
+            if extensions_of(session, sweep)
+            else "submit the same spec with its root: equal trials, without that worker",
         )
     mine = (trials.c.sweep == sweep) & (trials.c.worker == worker)
     ended = mine & trials.c.state.in_(_ENDED)
@@ -228,13 +234,14 @@ def trail(session: Session, sweep: str) -> list[Exclusion]:
             (n := found.get(r.id, Counter()))["equal"],
             n["different"],
             n["pending"],
+            n["without_outcome"],
         )
         for r in rows
     ]
 
 
 def _compared(session: Session, sweep: str) -> dict[int, Counter[str]]:
-    """What was excluded against what stands now."""
+    """What was excluded against what stands now; of what is not settled nothing is told."""
     here = (exclusions.c.sweep == sweep, excluded_trials.c.exclusion == exclusions.c.id)
     measured: dict[int, dict[str, list[Any]]] = defaultdict(dict)
     columns = (results.c.trial, results.c.metric, results.c.final, results.c.best)
@@ -246,11 +253,13 @@ def _compared(session: Session, sweep: str) -> dict[int, Counter[str]]:
         select(
             excluded_trials,
             trials.c.state.label("now"),
+            (trials.c.cohort < sweeps.c.settled_cohorts).label("settled"),
             outcomes.c.steps.label("steps_now"),
             outcomes.c.fingerprint.label("fingerprint_now"),
         )
         .join(exclusions, here[1])
         .join(trials, trials.c.id == excluded_trials.c.trial)
+        .join(sweeps, sweeps.c.id == trials.c.sweep)
         .outerjoin(outcomes, outcomes.c.trial == trials.c.id)
         .where(here[0])
     )
@@ -258,8 +267,11 @@ def _compared(session: Session, sweep: str) -> dict[int, Counter[str]]:
     for r in rows:
         before = (r.state, r.steps, r.fingerprint, r.metrics)
         after = (r.now, r.steps_now, r.fingerprint_now, _text(measured.get(r.trial, {})))
-        ended = r.now in END_STATES
-        found[r.exclusion][
-            "pending" if not ended else "equal" if before == after else "different"
-        ] += 1
+        if r.now != "cancelled" and not r.settled:
+            came = "pending"
+        elif r.state not in HAS_OUTCOME or r.now not in HAS_OUTCOME:
+            came = "without_outcome"
+        else:
+            came = "equal" if before == after else "different"
+        found[r.exclusion][came] += 1
     return found

@@ -14,6 +14,7 @@ from service.store.errors import StateConflictError, UnknownSweepError
 from service.store.progress import cell_counts, progress
 from service.store.tables import excluded_trials
 from service.store.tables import sweeps as rows
+from service.store.tables import trials as rows_of_trials
 from tests.service.samples import moment, outcome
 from tests.service.store.test_conformance import (
     check_counters,
@@ -125,6 +126,43 @@ def test_an_honest_workers_trials_come_out_the_same(sessions: Sessions) -> None:
         [found] = exclusion.trail(session, sweep)
     assert (found.equal, found.different, found.pending) == (12, 0, 0)
     assert everything(sessions, sweep) == before
+
+
+def test_the_trail_accuses_nobody_of_what_has_no_outcome_and_tells_only_what_is_settled(
+    sessions: Sessions,
+) -> None:
+    """One is errored this time, its cohort settles; another ends beyond it, the rest is dropped."""
+    sweep = create(sessions)
+    trained(sessions, sweep)
+    exclude(sessions, sweep)
+
+    def told() -> tuple[int, ...]:
+        with sessions() as session:
+            [found] = exclusion.trail(session, sweep)
+        return found.equal, found.different, found.without_outcome, found.pending
+
+    with sessions() as session:
+        first = session.scalars(
+            select(rows_of_trials.c.id).where(
+                rows_of_trials.c.sweep == sweep,
+                rows_of_trials.c.state == "waiting",
+                rows_of_trials.c.cohort == 0,
+            )
+        ).all()
+    taken = claim(sessions, sweep, len(first) + 1, "a")
+    *those, beyond = sorted(taken, key=lambda t: t.trial not in first)
+    assert {t.trial for t in those} == set(first)
+    complete(sessions, [outcome(t) for t in (*those[1:], beyond)])
+    assert told() == (0, 0, 0, 12)
+    bad = those[0]
+    for _ in range(3):
+        complete(sessions, failures=[Failure(bad.trial, bad.attempt, "e", "t")])
+        bad = next((t for t in claim(sessions, sweep, 12, "a") if t.trial == bad.trial), bad)
+    assert told() == (len(first) - 1, 0, 1, 12 - len(first))
+    with sessions.begin() as session:
+        sweeps.cancel(session, sweep, now=moment())
+        release.release_all(session, now=moment(3))
+    assert told() == (len(first) - 1, 0, 12 - len(first), 1)
 
 
 def test_in_the_middle_of_a_sweep_what_the_worker_trains_is_another_s_at_once(
