@@ -61,13 +61,21 @@ def extend(
     """Adds seeds, settings or arms to a finished sweep; only what is missing runs.
 
     The body names the target: what the sweep has already is not added again.
+    An extended sweep that was cancelled is taken up again, if only its own seeds are named.
     """
     plan, now = plan_of(before, sweep), progress(before, sweep)
     with _judged():
         wanted = read_extension(body)
         _experiment(plan)
         stopped = asdict(now.stopped) if now.stopped else None
-        found = missing(plan, wanted, experiments(), settled=now.settled_cohorts, stopped=stopped)
+        found = missing(
+            plan,
+            wanted,
+            experiments(),
+            settled=now.settled_cohorts,
+            stopped=stopped,
+            cancelled=now.state == "cancelled",
+        )
     if found is not None:
         check_data(found.plan, state)
         check_disk(found.plan, state.free_bytes(), disk_bytes(plan))

@@ -139,7 +139,10 @@ def cancel(
     state: StateDep,
     body: Nothing | None = None,  # noqa: ARG001 - its shape is judged
 ) -> dict[str, Any]:
-    """Cancels what waits at once, what trains at its next boundary."""
+    """Cancels what waits at once, what trains at its next boundary.
+
+    It cannot be taken back, unless the sweep was extended before: `extend` takes that up again.
+    """
     sweeps.cancel(session, sweep, now=datetime.now(UTC))
     return sweep_of(sweep, session, state)
 

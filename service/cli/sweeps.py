@@ -104,9 +104,13 @@ def resume(
 
 
 def cancel(sweep: SweepId, *, yes: Yes = False, url: Url = DEFAULT) -> None:
-    """Cancel a sweep; its fixed-n intervals are then gone for good."""
+    """Cancel a sweep; its fixed-n intervals are then gone for good.
+
+    It cannot be taken back, unless the sweep was extended: then extend takes it up again.
+    """
     if not yes:
-        typer.confirm(f"Cancel sweep {sweep}? It cannot be taken back", abort=True, err=True)
+        back = "It cannot be taken back, unless it was extended: then `seedbed extend` goes on"
+        typer.confirm(f"Cancel sweep {sweep}? {back}", abort=True, err=True)
     with connected(url) as client:
         _say(client.cancel(sweep))
 

@@ -12,9 +12,11 @@ from pydantic import Field, ValidationError
 
 from models.experiment import Experiment
 from service.plan import Arm, Cell, Extension, Plan, Setting, Structure
+from service.spec.additions import judge_additions
 from service.spec.parse import identity, parse
 from service.spec.problems import Problem, SpecError, from_pydantic, shown
-from service.spec.shape import Name, Shape, Strict, Value, Values
+from service.spec.shape import Name, Shape, Strict, Threshold, Value, Values
+from service.words import rule as said
 
 _OTHER = "trials that differ in it would answer another question than those that are there"
 _WHY = {
@@ -82,12 +84,15 @@ def missing(
     *,
     settled: int,
     stopped: Mapping[str, Any] | None = None,
+    cancelled: bool = False,
 ) -> Missing | None:
     """What a plan lacks of what is wanted; None if nothing.
 
     Args:
         settled: cohorts that are settled.
         stopped: why and where a stop rule ended the sweep.
+        cancelled: whether it was cancelled. If it had been extended, then its plan is missing
+            also where it has all that is wanted: it is taken up again.
 
     Raises:
         SpecError: what is wanted breaks a rule, or takes away what is there.
@@ -117,7 +122,8 @@ def missing(
     if known:
         raise SpecError([_otherwise(plan)])
     if not cells and whole.seeds == plan.seeds and stopped is None:
-        return None
+        again = cancelled and plan.extensions
+        return Missing(plan, (), (), (), ()) if again else None
     spec = dict(whole.spec)
     if plan.contrast is None:  # one of two arms would be declared now, after the outcomes
         spec.pop("primary", None)
@@ -139,6 +145,8 @@ def missing(
         seeds=whole.seeds,
         extensions=(*plan.extensions, extension),
     )
+    if cells:
+        _judge_added(extended, experiments[plan.experiment])
     return Missing(
         extended,
         arms[len(plan.arms) :],
@@ -146,6 +154,23 @@ def missing(
         tuple(structures.values()),
         tuple(cells),
     )
+
+
+def _judge_added(extended: Plan, experiment: Experiment) -> None:
+    """Criteria that were added are not in the spec: whether new cells can be judged by them."""
+    problems = []
+    for c in (c for c in extended.criteria if c.version > 1):
+        limit = {c.comparison: c.threshold}
+        try:
+            wanted = Threshold.model_validate({"metric": c.metric, "at": c.at} | limit)
+            judge_additions([wanted], extended, experiment)
+        except SpecError as error:
+            why = "; ".join(p.rule for p in error.problems)
+            words = f"this criterion was added, and no new trial may lack it: {why}"
+            cure = "leave out what cannot be judged by it, or submit that as another sweep"
+            problems.append(Problem(f"criteria.{c.index}", said(vars(c)), words, cure))
+    if problems:
+        raise SpecError(problems)
 
 
 def _merged(old: Any, new: Any, name: Any) -> Any:

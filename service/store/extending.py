@@ -4,6 +4,7 @@ One transaction under the sweep's lock. New cells get queues of their own. Where
 whole any more (new cells, or a short last cohort that grows), they and all after them are
 unsettled, and settle again in order as the missing trials end. What a stop rule cancelled waits
 again; that rule has spoken, and after any extension none is judged where it could have been before.
+An extended sweep that was cancelled is taken up again, whether more is added or not.
 """
 
 from collections import Counter
@@ -54,8 +55,8 @@ def extend(
         met: what the report said at the declared n, if that plan was met as the first.
 
     Raises:
-        StateConflictError: the sweep is not finished, has changed meanwhile, or was stopped past
-            the seeds that are wanted.
+        StateConflictError: the sweep is neither finished nor extended and cancelled since, has
+            changed meanwhile, or was stopped past the seeds that are wanted.
     """
     held = lock(session, sweep)
     plan = found.plan
@@ -64,7 +65,8 @@ def extend(
         session.execute(
             insert(plans_met).values(sweep=sweep, met_at=held["ended_at"], content=dict(met))
         )
-    _note(session, sweep, plan, now)
+    if len(plan.extensions) > len(before.extensions):
+        _note(session, sweep, plan, now)
     spoken = any(e.stopped for e in plan.extensions)
     session.execute(
         update(sweeps)
@@ -72,7 +74,9 @@ def extend(
         .values(
             stopped_when=None,
             stopped_cohort=None,
-            judged_after=plan.cohorts if spoken else held["settled_cohorts"],
+            judged_after=plan.cohorts
+            if spoken
+            else max(held["judged_after"], held["settled_cohorts"]),
         )
     )
     short = before.seeds % before.cohort != 0 and plan.seeds > before.seeds
@@ -88,7 +92,8 @@ def extend(
 
 
 def _refuse(session: Session, sweep: str, held: RowMapping, before: Plan, plan: Plan) -> None:
-    if held["state"] != "finished":
+    again = held["state"] == "cancelled" and before.extensions
+    if held["state"] != "finished" and not again:
         cures = {
             "cancelled": "submit its spec with its root: equal trials, without those cancelled",
             "paused": f"resume it (`seedbed resume {sweep}`) and let it finish",
@@ -98,9 +103,11 @@ def _refuse(session: Session, sweep: str, held: RowMapping, before: Plan, plan: 
             "that grows while results come in is no plan",
             cures.get(held["state"], f"let it finish (`seedbed watch {sweep}`)"),
         )
-    if (held["seeds"], held["cells"]) != (before.seeds, len(before.cells)):
+    read = (before.seeds, len(before.cells), max(c.version for c in before.criteria))
+    if (held["seeds"], held["cells"], held["criteria_version"]) != read:
         raise StateConflictError(
-            f"sweep {sweep} was extended by somebody else meanwhile; nothing was changed",
+            f"sweep {sweep} was extended, or got criteria, by somebody else meanwhile; nothing was "
+            "changed",
             f"look at it (`seedbed show {sweep}`) and ask again",
         )
     last = session.scalar(select(func.max(trials.c.seed)).where(trials.c.sweep == sweep))
@@ -132,7 +139,7 @@ def _note(session: Session, sweep: str, plan: Plan, now: datetime) -> None:
 
 
 def _wait_again(session: Session, sweep: str) -> None:
-    """What a stop rule cancelled waits again; a cohort never counted it as terminal."""
+    """What was cancelled waits again; a cohort never counted it as terminal."""
     cancelled = (trials.c.sweep == sweep) & (trials.c.state == "cancelled")
     back = session.execute(
         update(trials)

@@ -1,7 +1,7 @@
 """A sweep that is extended ends as one that was submitted whole, and nothing runs twice."""
 
 import random
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from service.plan import Criterion
 from service.report.build import build
 from service.report.headline import headline
 from service.report.met import frozen
+from service.spec import parse
 from service.spec.extension import missing, read_extension
 from service.spec.problems import SpecError
 from service.store import claims, exclusion, extending, sweeps
@@ -26,6 +27,7 @@ from service.store.progress import progress
 from service.store.tables import arms as arm_rows
 from service.store.tables import cohort_pairs, outcomes, results, trials
 from service.store.tables import settings as setting_rows
+from service.store.tables import sweeps as sweep_rows
 from tests.service.samples import moment, outcome, plan
 from tests.service.store.test_conformance import check_counters, complete, create
 from workers.messages import Assignment, Failure, Outcome
@@ -46,6 +48,7 @@ def extend(sessions: Sessions, sweep: str, **wanted: Any) -> bool:
             experiments(),
             settled=now.settled_cohorts,
             stopped=stopped,
+            cancelled=now.state == "cancelled",
         )
         first = now.state == "finished" and stopped is None and not before.extensions
         met = frozen(build(session, sweep)) if found and first else None
@@ -306,6 +309,78 @@ def test_only_a_finished_sweep_is_extended_and_the_cure_is_said(sessions: Sessio
     assert not extend(sessions, sweep, seeds=6)  # it has them
 
 
+@pytest.mark.parametrize("by", [{"arms": ARM}, {"grid": GRID}, {"seeds": 6}])
+@pytest.mark.parametrize("more", [{}, {"seeds": 8}])
+def test_an_extension_that_was_cancelled_is_taken_up_again(
+    sessions: Sessions, by: dict[str, Any], more: dict[str, Any]
+) -> None:
+    """By its own seeds, or with more: it ends with what it would have without."""
+    straight, sweep = create(sessions, seeds=5), create(sessions, seeds=5)
+    for one in (straight, sweep):
+        run(sessions, one)
+        assert extend(sessions, one, **by)
+    run(sessions, sweep, most=3)
+    with sessions.begin() as session:
+        seeds = plan_of(session, sweep).seeds
+        [task] = claims.claim(  # it trains when its sweep is cancelled
+            session, sweep, claims.queues(session)[-1].structure, 1, worker="w", now=moment(1)
+        )
+        sweeps.cancel(session, sweep, now=moment(8))
+        with pytest.raises(StateConflictError, match="is cancelling"):
+            exclusion.exclude(session, sweep, "w", "flips", now=moment(8))
+    with pytest.raises(StateConflictError, match="is cancelling"):
+        extend(sessions, sweep, seeds=9)
+    complete(sessions, [outcome(task)])
+    with sessions.begin() as session:
+        assert progress(session, sweep).state == "cancelled"
+        with pytest.raises(StateConflictError) as refused:
+            exclusion.exclude(session, sweep, "w", "flips", now=moment(8))
+    assert f"seedbed extend {sweep} --seeds {seeds}" in refused.value.cure
+    assert extend(sessions, sweep, **more or {"seeds": seeds})
+    check_counters(sessions, sweep)
+    run(sessions, straight)
+    run(sessions, sweep)
+    if more:
+        assert extend(sessions, straight, **more)
+        run(sessions, straight)
+    check_counters(sessions, sweep)
+    with sessions() as session:
+        now = progress(session, sweep)
+        assert (now.state, now.ended, now.settled_cohorts) == ("finished", now.trials, now.cohorts)
+        assert sum(a.ended["cancelled"] for a in now.arms) == 0
+        assert len(plan_of(session, sweep).extensions) == 1 + bool(more)
+    assert recorded(sessions, sweep).keys() == recorded(sessions, straight).keys()
+    counted(sessions, sweep)
+
+
+def test_a_rule_is_not_judged_anew_where_an_extension_was_cancelled(sessions: Sessions) -> None:
+    """Cancelling leaves no cohort settled; the rule still waits for those past the first plan."""
+    sweep = create(sessions, seeds=6, stop={"when": "evidence", "alpha": 0.05})
+    run(sessions, sweep)
+    assert extend(sessions, sweep, arms=ARM)
+    with sessions.begin() as session:
+        sweeps.cancel(session, sweep, now=moment(8))
+    assert extend(sessions, sweep, seeds=6)
+    with sessions() as session:
+        found = session.execute(select(sweep_rows).where(sweep_rows.c.id == sweep)).one()
+    assert (found.settled_cohorts, found.judged_after) == (0, 3)
+
+
+def test_a_criterion_that_is_added_meanwhile_stops_an_extension(sessions: Sessions) -> None:
+    """What was read lacks it, so that the new arm's contrast by it would not be counted."""
+    sweep = create(sessions)
+    run(sessions, sweep)
+    with sessions() as session:
+        before = plan_of(session, sweep)
+    found = missing(before, read_extension({"arms": ARM}), experiments(), settled=3)
+    assert found is not None
+    extra = Criterion(0, "test_accuracy", "at_least", 0.3, "end", primary=False)
+    with sessions.begin() as session:
+        add_criteria(session, sweep, [extra], now=moment(9))
+    with sessions.begin() as session, pytest.raises(StateConflictError, match="meanwhile"):
+        extending.extend(session, sweep, before, found, None, now=moment())
+
+
 def test_whoever_extends_second_at_once_is_told(sessions: Sessions) -> None:
     sweep = create(sessions)
     run(sessions, sweep)
@@ -395,6 +470,32 @@ def test_the_first_plan_goes_when_a_worker_of_it_is_excluded_and_only_then(
     words = "first plan was met, and its fixed-n results are withdrawn"
     assert (words in headline(found.findings, found.findings["criteria"][0])) is of_first_plan
     assert words not in headline(whole.findings, whole.findings["criteria"][0])
+
+
+def test_what_criteria_that_were_added_cannot_judge_is_not_added() -> None:
+    """Lengths of 4 bits have no digit_error@4 where the sweep trains on 8."""
+    spec = {
+        "name": "lengths",
+        "experiment": "neural_gpu",
+        "arms": {"plain": {}},
+        "grid": {"bits": [4]},
+        "seeds": 2,
+        "root": "5eed" * 8,
+        "budget": {"steps": 200},
+        "fixed": {"beyond": [20]},
+        "success": {"metric": "digit_error@20", "at_most": 0.1},
+    }
+    submitted = parse(spec, experiments())
+    added = Criterion(1, "digit_error@4", "at_most", 0.1, "end", primary=False, version=2)
+    grown = replace(submitted, criteria=(*submitted.criteria, added))
+    wanted = read_extension({"grid": {"bits": [8]}})
+    assert missing(submitted, wanted, experiments(), settled=1) is not None
+    with pytest.raises(SpecError) as caught:
+        missing(grown, wanted, experiments(), settled=1)
+    [problem] = caught.value.problems
+    assert (problem.field, problem.value) == ("criteria.1", "digit_error@4 <= 0.1 at the end")
+    assert "no such metric under some of the sweep's settings" in problem.rule
+    assert missing(grown, read_extension({"seeds": 3}), experiments(), settled=1) is not None
 
 
 @pytest.mark.parametrize(
