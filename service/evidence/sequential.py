@@ -42,9 +42,26 @@ def log_e_paired(only_a: int, only_b: int, sided: Sided = "two") -> float:
     if sided == "two":
         return both
     won, lost = (only_a, only_b) if sided == "greater" else (only_b, only_a)
-    # the share of Beta(1 + won, 1 + lost) above 1/2, by the other tail so that it keeps its digits
-    share = float(betainc(1 + lost, 1 + won, 0.5))
-    return both + math.log(2 * share) if share > 0 else -math.inf
+    return both + math.log(2) + _log_above_half(won, lost)
+
+
+def _log_above_half(won: int, lost: int) -> float:
+    """Log of the share of Beta(1 + won, 1 + lost) above 1/2."""
+    share = float(betainc(1 + lost, 1 + won, 0.5))  # by the other tail, so that it keeps its digits
+    if share > _SMALL:
+        return math.log(share)
+    # P(Bin(n + 1, 1/2) <= won), from its largest term down; here each is a fraction of the last
+    n = won + lost + 1
+    j = np.arange(won, max(-1, won - _TERMS), -1)
+    terms = -math.log(n + 1) - betaln(j + 1, n - j + 1)
+    largest = float(terms[0])
+    return largest + math.log(float(np.exp(terms - largest).sum())) - n * math.log(2)
+
+
+#: below it a float loses digits, and soon is 0
+_SMALL = 1e-290
+#: of such a sum; those after them are under 1e-6 of it up to 10^8 pairs
+_TERMS = 4096
 
 
 def p_anytime(log_e: float) -> float:

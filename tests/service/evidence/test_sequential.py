@@ -49,6 +49,18 @@ def test_the_paired_e_value_is_the_rational_number(only_a: int, only_b: int, sid
     assert log_e_paired(only_a, only_b, sided) == pytest.approx(expected, abs=1e-10, rel=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("won", "lost"), [(0, 960), (0, 970), (0, 5000), (3, 1500), (200, 2500), (5000, 9000)]
+)
+def test_a_one_sided_e_value_of_the_other_direction_is_small_and_never_nothing(
+    won: int, lost: int
+) -> None:
+    """JSON has no infinity: progress and report of such a sweep would fail."""
+    expected = log_of(exact_e(won, lost, "greater"))
+    assert log_e_paired(won, lost, "greater") == pytest.approx(expected, abs=1e-9, rel=1e-9)
+    assert log_e_paired(lost, won, "less") == log_e_paired(won, lost, "greater")
+
+
 @pytest.mark.parametrize("sided", SIDES)
 @pytest.mark.parametrize("n", [1, 2, 17, 200])
 def test_under_the_null_its_expectation_is_1(n: int, sided: Sided) -> None:
