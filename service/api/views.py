@@ -106,6 +106,7 @@ def progress_json(
             for index, arm in enumerate(progress.arms)
         ],
         "stop": stop_json(progress),
+        "extended": progress.extended,
         "evidence": evidence_json(progress) if with_evidence else None,
         **eta_json(progress, datetime.now(UTC)),
     }

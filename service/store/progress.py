@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from service.evidence.stopping import Rule, When, rule_of
@@ -15,7 +15,16 @@ from service.store.errors import UnknownSweepError
 from service.store.forecasts import Forecast
 from service.store.pairing import PairCounts, counted_pairs
 from service.store.plans import criterion
-from service.store.tables import END_STATES, arm_successes, arms, cells, criteria, forecasts, sweeps
+from service.store.tables import (
+    END_STATES,
+    arm_successes,
+    arms,
+    cells,
+    criteria,
+    extensions,
+    forecasts,
+    sweeps,
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,7 @@ class Progress:
         pairs: its contrasts at every criterion, over settled cohorts.
         stop: its stop rule.
         stopped: what that rule decided.
+        extended: how often it was extended.
     """
 
     state: str
@@ -72,6 +82,7 @@ class Progress:
     forecast: Forecast | None
     started_at: datetime | None
     ended_at: datetime | None
+    extended: int = 0
 
     @property
     def ended(self) -> int:
@@ -121,6 +132,7 @@ def progress(session: Session, sweep: str) -> Progress:
         forecast=_forecast(row),
         started_at=row.started_at,
         ended_at=row.ended_at,
+        extended=row.extended,
     )
 
 
@@ -149,6 +161,11 @@ _SWEEP = (
         forecasts.c.seconds,
         forecasts.c.low_s,
         forecasts.c.high_s,
+        select(func.count())
+        .select_from(extensions)
+        .where(extensions.c.sweep == sweeps.c.id)
+        .scalar_subquery()
+        .label("extended"),
     )
     .join_from(sweeps, forecasts, isouter=True)
     .where(sweeps.c.id == bindparam("of"))

@@ -153,6 +153,8 @@ async def test_a_finished_sweep_is_extended_and_the_same_request_again_adds_noth
     train(served, sweep)
     train(served, sweep)
     first = (await api.get(f"{path}/report")).json()
+    early_on = (await api.get(f"{path}/progress")).json()
+    assert "Extended" not in (await api.get(f"/sweeps/{sweep}")).text
     woken = served.woken
     reply = await api.post(f"{path}/extend", json={"seeds": 8})
     assert reply.status_code == 200, reply.text
@@ -160,6 +162,7 @@ async def test_a_finished_sweep_is_extended_and_the_same_request_again_adds_noth
     found = reply.json()
     assert (found["state"], found["trials"], found["spec"]["seeds"]) == ("waiting", 32, 8)
     assert found["progress"]["ended"] == 24
+    assert (early_on["extended"], found["progress"]["extended"]) == (0, 1)
     again = await api.post(f"{path}/extend", json={"seeds": 8})
     assert (again.status_code, again.json()["trials"]) == (200, 32)
     train(served, sweep)
@@ -174,7 +177,9 @@ async def test_a_finished_sweep_is_extended_and_the_same_request_again_adds_noth
     for form in ("csv", "latex", "html"):
         assert (await api.get(f"{path}/report?format={form}")).status_code == 200, form
     assert (await api.get(f"/fragments/sweeps/{sweep}/findings")).status_code == 200
-    assert (await api.get(f"/sweeps/{sweep}")).status_code == 200
+    shown = await api.get(f"/sweeps/{sweep}")
+    assert shown.status_code == 200
+    assert "Extended once: what holds at any look carries the claim" in shown.text
 
 
 async def test_an_extension_needs_disk_and_data_as_a_submission_does(
