@@ -44,9 +44,10 @@ def _preference(k: Mapping[str, Any]) -> str:
         return f"{arm} against {against}: not estimable, because {k['p_better']['reason']}"
     test = k["wilcoxon"]
     said = f"not estimable ({test['reason']})" if test["p"] is None else p_is(test["p"])
+    silent = f" ({k['valueless']} of them without a value on either side)" if k["valueless"] else ""
     return (
-        f"{arm} better than {against} in {share} of {k['pairs']} pairs [{ends}], ties counted "
-        f"half; {test['method']}, {said}"
+        f"{arm} better than {against} in {share} of {k['pairs']} pairs [{ends}], {k['ties']} ties"
+        f"{silent} counted half; {test['method']}, {said}"
     )
 
 

@@ -56,6 +56,66 @@ def test_wilcoxons_p_is_the_enumerated_one_with_ties_zeros_and_missing_values(
     assert "exact" in found.method
 
 
+#: test images that 15 pairs got wrong, of 320
+WRONG = np.array([
+    [46, 31, 62, 55, 40, 37, 71, 28, 66, 49, 33, 58, 44, 39, 52],
+    [44, 35, 58, 60, 37, 41, 66, 30, 60, 46, 38, 52, 47, 37, 46],
+], float)  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [3, 7, 320, 1000, 10_000])
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_fractions_have_the_p_of_their_counts(n: int, better: Better) -> None:
+    """0.3 - 0.2 is not 0.2 - 0.1 in doubles, and is the same difference all the same."""
+    for seed in range(20):
+        a, b = np.random.default_rng(seed).integers(0, 100, (2, 15)) if seed else WRONG
+        counts = signed_rank(a.astype(float), b.astype(float), better)
+        assert signed_rank(a / n, b / n, better) == counts
+        assert signed_rank(1 - a / n, 1 - b / n, better).p == pytest.approx(
+            signed_rank(-a.astype(float), -b.astype(float), better).p
+        )
+
+
+def test_one_wild_value_ties_no_others() -> None:
+    """What rounding can do depends on a pair's own values, not on the largest of all."""
+    a = np.array([0.1, 0.2, 0.35, 0.4, 0.7, 1e12])
+    assert signed_rank(a, np.zeros(6), "higher").p == pytest.approx(2 / 64)
+    assert prefer(a, np.zeros(6), "higher") == Preference(6, 0, 0)
+    assert signed_rank(a, np.zeros(6), "higher").statistic == 21
+    tamed = np.append(a[:5], 1.0)
+    mixed = tamed * [1, -1, 1, -1, 1, -1]
+    wild = np.append(mixed[:5], -1e12)
+    assert signed_rank(wild, np.zeros(6), "higher") == signed_rank(mixed, np.zeros(6), "higher")
+
+
+def test_up_to_fifty_pairs_with_ties_and_zeros_are_counted_not_enumerated() -> None:
+    """2^50 ways of signing them; the count of sums is right where it can be checked by halves."""
+    a = np.repeat([0.0, 0.25, 0.5, 1.0, -0.25], 10)
+    found = signed_rank(a, np.zeros(50), "higher")
+    assert found.method == "Wilcoxon signed-rank, exact"
+    ranks = rankdata(np.abs(a))[a != 0]
+    half = [
+        np.unique([sum(s) for s in product(*((0, 2 * r) for r in part[:10]))], return_counts=True)
+        for part in (ranks[:10], ranks[10:20], ranks[20:30], ranks[30:])
+    ]
+    law = {0.0: 1}
+    for sums, counts in half:
+        law = add(law, dict(zip(sums.tolist(), counts.tolist(), strict=True)))
+    observed = 2 * (found.statistic or 0)
+    above = sum(c for s, c in law.items() if s >= observed) / 2**40
+    below = sum(c for s, c in law.items() if s <= observed) / 2**40
+    assert found.p == pytest.approx(2 * min(above, below), rel=1e-12)
+    assert signed_rank(np.append(a, 0.5), np.zeros(51), "higher").method.endswith("approximation")
+
+
+def add(one: dict[float, int], other: dict[float, int]) -> dict[float, int]:
+    """The law of a sum, in counts."""
+    found: dict[float, int] = {}
+    for (x, m), (y, n) in product(one.items(), other.items()):
+        found[x + y] = found.get(x + y, 0) + m * n
+    return found
+
+
 def test_wilcoxons_test_has_its_published_value() -> None:
     """Heights of maize, Darwin 1876: T = 96 of 120, p = 0.0413 (as in scipy's documentation)."""
     darwin = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
@@ -102,8 +162,21 @@ def test_no_order_of_rows_shows_and_swapping_the_arms_mirrors(
 
 def test_what_was_not_measured_is_worst_and_equal_to_its_like() -> None:
     a, b = columns([(NAN, 9.0), (9.0, NAN), (NAN, NAN), (math.inf, NAN), (1.0, 2.0), (2.0, 2.0)])
-    assert prefer(a, b, "lower") == Preference(2, 3, 1)
-    assert prefer(a, b, "higher") == Preference(1, 3, 2)
+    assert prefer(a, b, "lower") == Preference(2, 3, 1, 2)
+    assert prefer(a, b, "higher") == Preference(1, 3, 2, 2)
+
+
+def test_where_no_pair_has_a_value_nothing_is_estimated_and_the_reason_is_one() -> None:
+    """Not 50 % with a narrow interval: nothing was measured."""
+    none = np.full(2000, NAN)
+    found = prefer(none, none, "lower")
+    assert found == Preference(0, 2000, 0, 2000)
+    share, wilcoxon, sign = found.share(), signed_rank(none, none, "lower"), found.sign_test()
+    assert (share.value, share.low, share.high, wilcoxon.p, sign.p) == (None,) * 5
+    assert share.reason == wilcoxon.reason == sign.reason == "no pair has a value"
+    some = prefer(np.append(none, 1.0), np.append(none, 2.0), "lower")
+    assert some == Preference(1, 2000, 0, 2000)
+    assert some.share().value == pytest.approx(0.5 + 0.5 / 2001)
 
 
 def test_a_share_counts_ties_half_and_its_interval_is_tangos() -> None:

@@ -721,6 +721,7 @@ for i, rule in enumerate(about["criteria"]):
 
 # %%
 LEVELS = (1, 5, 10, 25, 50, 75, 90, 95, 99)
+ROUNDING = 1e-10  # values that agree to this share of the larger are equal, and so are differences
 
 
 def band(n):
@@ -757,36 +758,65 @@ def reached(values, better):
     }
 
 
+def differences(pairs, better):
+    """By how much the first is better, and the size of the values, which says what rounding may do."""
+    sign = -1 if better == "lower" else 1
+    values = [pairs[name].astype(float) for name in ("value_x", "value_y")]
+    a, b = ((sign * v).fillna(-math.inf).to_numpy() for v in values)
+    scale = np.maximum(*(v.abs().fillna(0).to_numpy() for v in values))
+    apart = np.zeros(len(pairs))
+    np.subtract(a, b, out=apart, where=a != b)
+    apart[np.abs(apart) <= ROUNDING * scale] = 0.0
+    return apart, scale
+
+
 def preference(pairs, better):
     """Pairs in which a member was the better one; one without a value is worse than any with one."""
-    sign = -1 if better == "lower" else 1
-    a, b = ((sign * pairs[name]).astype(float).fillna(-math.inf) for name in ("value_x", "value_y"))
-    return int((a > b).sum()), int((a == b).sum()), int((a < b).sum())
+    apart, _ = differences(pairs, better)
+    return {
+        "wins": int((apart > 0).sum()),
+        "ties": int((apart == 0).sum()),
+        "losses": int((apart < 0).sum()),
+        "valueless": int((pairs.value_x.isna() & pairs.value_y.isna()).sum()),
+    }
 
 
-def share_better(wins, ties, losses):
-    found = tango(wins, losses, wins + ties + losses)
+def share_better(wins, ties, losses, valueless):
+    n = wins + ties + losses
+    found = tango(wins, losses, 0 if valueless == n else n)
     return {key: None if value is None else (1 + value) / 2 for key, value in found.items()}
 
 
 def signed_rank(pairs, better):
     """Wilcoxon's test with Pratt's zeros; a member without a value makes the largest difference."""
-    sign = -1 if better == "lower" else 1
-    a, b = ((sign * pairs[name]).fillna(-math.inf).to_numpy() for name in ("value_x", "value_y"))
-    apart = np.zeros(len(pairs))
-    np.subtract(a, b, out=apart, where=a != b)
+    apart, scale = differences(pairs, better)
     if not apart.any():
         return {"p": None, "statistic": None}
-    sizes = rankdata(np.abs(apart), method="dense")
-    ranks = np.sort(np.sign(apart) * sizes)
-    ties = len(np.unique(sizes)) < len(sizes) or not apart.all()
-    found = wilcoxon(
-        ranks,
-        zero_method="pratt",
-        correction=True,
-        method="auto" if len(ranks) <= (13 if ties else 50) else "asymptotic",
-    )
-    return {"p": found.pvalue, "statistic": rankdata(np.abs(ranks))[ranks > 0].sum()}
+    dense, rank, last = np.zeros(len(apart)), 0, None
+    for place in np.lexsort((scale, np.abs(apart))):
+        size = abs(apart[place])
+        if (
+            last is None
+            or size > last[0] + ROUNDING * max(scale[place], last[1])
+            or last[0] == 0 < size
+        ):
+            rank += 1
+        dense[place], last = rank, (size, scale[place])
+    shares, signs = rankdata(dense), np.sign(apart)
+    statistic = shares[signs > 0].sum()
+    if len(apart) > 50:
+        ranks = np.sort(signs * dense)
+        p = wilcoxon(ranks, zero_method="pratt", correction=True, method="asymptotic").pvalue
+        return {"p": p, "statistic": statistic}
+    sums = {0: 1}  # twice a sum of ranks -> in how many of all ways to sign them it comes
+    for share in shares[signs != 0].tolist():
+        more = dict(sums)
+        for total, ways in sums.items():
+            more[total + round(2 * share)] = more.get(total + round(2 * share), 0) + ways
+        sums = more
+    above = sum(ways for total, ways in sums.items() if total >= 2 * statistic)
+    below = sum(ways for total, ways in sums.items() if total <= 2 * statistic)
+    return {"p": min(1.0, 2 * min(above, below) / sum(sums.values())), "statistic": statistic}
 
 
 for i, section in enumerate(findings["metrics"]):
@@ -797,9 +827,8 @@ for i, section in enumerate(findings["metrics"]):
     for place, theirs in enumerate(section["contrasts"]):
         pairs = paired(column, theirs["arm"], theirs["against"])
         pairs = pairs[pairs.judged_x & pairs.judged_y]
-        wins, ties, losses = preference(pairs, section["better"])
-        found = {"pairs": len(pairs), "wins": wins, "ties": ties, "losses": losses}
-        found["p_better"] = share_better(wins, ties, losses)
+        counts = preference(pairs, section["better"])
+        found = {"pairs": len(pairs), **counts, "p_better": share_better(**counts)}
         found["wilcoxon"] = signed_rank(pairs, section["better"])
         check(("metrics", i, "contrasts", place), found)
 
@@ -896,13 +925,11 @@ for i, rule in enumerate(about["criteria"]):
                 saved + math.hypot(ends_b[1] - mean_b, mean_a - ends_a[0]),
             )
         pairs = paired(first, arm, against)
-        wins, ties, losses = preference(pairs[pairs.judged_x & pairs.judged_y], "lower")
+        counts = preference(pairs[pairs.judged_x & pairs.judged_y], "lower")
+        wins, losses = counts["wins"], counts["losses"]
         sign = exact_p(wins, losses, "two") if wins + losses else None
-        within = {
-            "wins": wins,
-            "ties": ties,
-            "losses": losses,
-            "p_sooner": share_better(wins, ties, losses),
+        within = counts | {
+            "p_sooner": share_better(**counts),
             "sign": {"p": sign, "statistic": None},
         }
         found = {"logrank": logrank(first, arm, against), "steps_saved": saved}

@@ -137,6 +137,16 @@ def always(task: Assignment) -> Outcome:
     return outcome(task, 0.95 if task.values["noise_eta"] else 0.2)
 
 
+def fractions(task: Assignment) -> Outcome:
+    """Of 320 images, with as many small differences as rounding would part."""
+    shift = 5 if task.values["noise_eta"] else 0
+    return outcome(task, (100 + (task.seed * 37 + shift * task.seed) % 23) / 320)
+
+
+def unmeasured(task: Assignment) -> Outcome:
+    return outcome(task, end_state="diverged", steps=50, metrics={})
+
+
 STOPPED = {
     "seeds": 40,
     "cohort": 5,
@@ -150,6 +160,8 @@ CASES: list[Any] = [
                  id="end, one-sided"),
     pytest.param(always, STOPPED, id="stopped by evidence"),
     pytest.param(without_outcomes, {"grid": {}}, id="an arm without outcome"),
+    pytest.param(fractions, {"grid": {}, "seeds": 40}, id="tied fractions"),
+    pytest.param(unmeasured, {"grid": {}}, id="nothing measured"),
     pytest.param(outcome, {"arms": {f"e{i}": {"noise_eta": i / 10} for i in range(3)},
                            "primary": {"arm": "e2", "against": "e0"}}, id="three arms"),
 ]  # fmt: skip
