@@ -4,21 +4,25 @@ Of a cell's N trials K succeeded; any n of them, chosen without a look at the ou
 hypergeometric number of successes. Over cells those are independent, given every cell's N and K.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 from scipy.special import gammaln
 from scipy.stats import norm
 
 #: above this variance the tails come from an Edgeworth series: the sum is then nearly normal
 _LARGE = 1000.0
-#: above this product of lengths a convolution goes by way of frequencies
-_LONG = 1_000_000
+#: tails of masses below this share of the largest are cut; its square is still a normal double
+_NOTHING = 1e-150
+#: what is shorter is not worth cutting
+_SHORT = 64
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+#: the count that masses begin at, and the masses
+Law = tuple[int, Floats]
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,10 @@ def tails(observed: int, parts: Ints) -> Tails:
         below = _edgeworth(observed + 0.5, mean, variance, third)
         above = 1.0 - _edgeworth(observed - 0.5, mean, variance, third)
     else:
-        masses = _sum(each, times)
-        below = float(masses[: observed - low + 1].sum())
-        above = float(masses[observed - low :].sum())
+        start, masses = _sum(each, times)
+        at = observed - start
+        below = float(masses[: max(0, at + 1)].sum())
+        above = float(masses[max(0, at) :].sum())
     return Tails(mean, float(min(1.0, 2.0 * max(0.0, min(below, above)))), least)
 
 
@@ -97,24 +102,50 @@ def _edgeworth(x: float, mean: float, variance: float, third: float) -> float:
     return float(min(1.0, max(0.0, found)))
 
 
-def _sum(each: Ints, times: Ints) -> Floats:
-    """The masses of the sum, from its least value on; equal parts are convolved by squaring."""
-    total = np.ones(1)
-    for (whole, wins, mine), count in zip(each, times.tolist(), strict=True):
-        x = np.arange(max(0, mine + wins - whole), min(mine, wins) + 1)
-        power = np.exp(_log_mass(whole, wins, mine, x))
-        left = count
-        while left:
-            if left % 2:
-                total = _convolved(total, power)
-            left //= 2
-            if left:
-                power = _convolved(power, power)
-    return total
+def _sum(each: Ints, times: Ints) -> Law:
+    """The law of the sum of all parts.
+
+    Halves are summed before they are put together, and tails that no p shows are cut: a sum is then
+    about as wide as its standard deviation.
+    """
+    counts = times.tolist()
+    laws = [law for one, count in zip(_laws(each), counts, strict=True) for law in _of(one, count)]
+    while len(laws) > 1:
+        paired = [_plus(a, b) for a, b in zip(laws[::2], laws[1::2], strict=False)]
+        laws = paired + laws[2 * len(paired) :]
+    return laws[0]
 
 
-def _convolved(a: Floats, b: Floats) -> Floats:
-    if a.size * b.size <= _LONG:
-        return np.convolve(a, b)
-    found: Floats = np.maximum(fftconvolve(a, b), 0.0)
-    return found
+def _laws(each: Ints) -> Iterator[Law]:
+    """The law of each part; the masses of all are computed at once."""
+    whole, wins, mine = each.T
+    lowest = np.maximum(0, mine + wins - whole)
+    sizes = np.minimum(mine, wins) - lowest + 1
+    starts = np.cumsum(sizes) - sizes
+    x = np.arange(int(sizes.sum())) - np.repeat(starts - lowest, sizes)
+    of_each = np.repeat(each, sizes, axis=0)
+    masses = np.exp(_log_mass(of_each[:, 0], of_each[:, 1], of_each[:, 2], x))
+    for low, start, size in zip(lowest.tolist(), starts.tolist(), sizes.tolist(), strict=True):
+        yield _cut(low, masses[start : start + size])
+
+
+def _of(power: Law, count: int) -> Iterator[Law]:
+    """The laws whose sum is that of so many equal parts: 1, 2, 4 ... of them by squaring."""
+    while count:
+        if count % 2:
+            yield power
+        count //= 2
+        if count:
+            power = _plus(power, power)
+
+
+def _plus(a: Law, b: Law) -> Law:
+    return _cut(a[0] + b[0], np.convolve(a[1], b[1]))
+
+
+def _cut(start: int, masses: Floats) -> Law:
+    if masses.size < _SHORT:
+        return start, masses
+    kept = np.flatnonzero(masses >= _NOTHING * masses.max())
+    low, high = int(kept[0]), int(kept[-1]) + 1
+    return start + low, masses[low:high]

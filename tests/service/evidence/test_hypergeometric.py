@@ -74,3 +74,52 @@ def test_impossible_counts_are_refused_with_what_is_possible() -> None:
 def test_a_part_that_is_its_whole_cell_tells_nothing() -> None:
     found = tails(4, np.array([(9, 4, 9)]))
     assert (found.p, found.least_p) == (1.0, 1.0)
+
+
+def grid(cells: int) -> np.ndarray:
+    """A worker's share of a wide grid: 340 trials a cell, settings of every difficulty."""
+    rng = np.random.default_rng(4)
+    wins, mine = rng.integers(1, 60, cells), rng.integers(1, 12, cells)
+    return np.stack([np.full(cells, 340), wins, mine], axis=1)
+
+
+def test_tails_that_are_cut_show_in_no_p() -> None:
+    """Against a plain convolution of whole supports, out to p of 1e-100."""
+    parts = grid(300)
+    law = np.ones(1)
+    for n, k, m in parts.tolist():
+        law = np.convolve(law, hypergeom(n, k, m).pmf(np.arange(min(k, m) + 1)))
+    mean = tails(0, parts).expected
+    sd = (float(np.arange(law.size) ** 2 @ law) - mean**2) ** 0.5
+    shown = []
+    for z in (-9, -3, -1, 0, 1, 3, 9, 20):
+        x = int(mean + z * sd)
+        expected = min(1.0, 2 * float(min(law[: x + 1].sum(), law[x:].sum())))
+        found = tails(x, parts).p
+        assert found == pytest.approx(expected, rel=1e-8)
+        assert abs(found - expected) < 1e-9
+        shown.append(found)
+    assert min(shown) < 1e-60
+    assert tails(law.size - 1, parts).p == 0.0
+
+
+def test_a_sums_cost_grows_about_as_its_trials_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In products that are summed; whole supports, convolved, take 16 times for 4 times."""
+    products = 0
+    plain = np.convolve
+
+    def counted(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        nonlocal products
+        products += a.size * b.size
+        return plain(a, b)
+
+    monkeypatch.setattr(hypergeometric.np, "convolve", counted)
+    monkeypatch.setattr(hypergeometric, "_LARGE", 1e9)
+    work = []
+    for cells in (1456, 5824):
+        products = 0
+        parts = grid(cells)
+        tails(int(tails(0, parts).expected), parts)
+        work.append(products)
+    assert work[1] < 6 * work[0]
+    assert work[0] < 30 * grid(1456)[:, 0].sum()
