@@ -88,6 +88,11 @@ class Replay(Protocol):
         """The place of the worker that recorded it."""
         ...
 
+    @property
+    def excluded(self) -> frozenset[str]:
+        """Places of workers that get nothing of its sweep."""
+        ...
+
 
 def fits(slot: Slot, queue: Waiting) -> bool:
     """Whether a worker may train a queue's trials: pack and class agree, and it is not excluded."""
@@ -156,7 +161,7 @@ def replayed(slots: Sequence[Slot], asked: Sequence[Replay]) -> list[tuple[str, 
     """Replays for workers that have nothing else, one each, those that were asked for first.
 
     A worker does not run its own trials again while another is of their class: one that is broken
-    might break them the same way.
+    might break them the same way. One that was excluded from the sweep runs none of them.
     """
     chosen: list[tuple[str, Replay]] = []
     taken: set[int] = set()
@@ -173,7 +178,8 @@ def replayed(slots: Sequence[Slot], asked: Sequence[Replay]) -> list[tuple[str, 
 
 def _may_replay(slot: Slot, replay: Replay, slots: Sequence[Slot]) -> bool:
     def able(other: Slot) -> bool:
-        return other.classes.get(replay.pack.experiment) == replay.class_id
+        same = other.classes.get(replay.pack.experiment) == replay.class_id
+        return same and other.place not in replay.excluded
 
     others = any(able(s) and s.place != replay.author for s in slots)
     return able(slot) and (slot.place != replay.author or not others)

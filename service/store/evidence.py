@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, case, exists, func, select
+from sqlalchemy import bindparam, case, exists, func, literal, select
 from sqlalchemy.orm import Session
 
 from service.store.tables import (
     cells,
+    exclusions,
+    extensions,
     numerics_classes,
     outcomes,
     results,
@@ -107,8 +109,6 @@ _BY_WORKER = (
         func.count().label("n"),
         func.sum(case((trials.c.attempt > 1, 1), else_=0)).label("again"),
         func.max(trials.c.attempt).label("most"),
-        func.min(trials.c.claimed_at).label("first"),
-        func.max(trials.c.ended_at).label("last"),
     )
     .where(trials.c.sweep == bindparam("of"))
     .group_by(trials.c.worker)
@@ -120,10 +120,10 @@ def run_facts(session: Session, sweep: str) -> Mapping[str, Any]:
     """What goes into the run log: attempts, workers, device-hours and numerics classes.
 
     `device_hours` are those from each worker's first claim here to its last end, a worker being one
-    device; where it trained other sweeps meanwhile, they are too many.
+    device, without what lies between its last end before the sweep was extended, or a worker
+    excluded, and its first claim after; where it trained other sweeps meanwhile, they are too many.
     """
     found = session.execute(_BY_WORKER, {"of": sweep}).all()
-    spans = [r.last - r.first for r in found if r.worker is not None and r.last is not None]
     classes = session.execute(
         select(numerics_classes.c.id, numerics_classes.c.content)
         .join(sweep_classes, sweep_classes.c.class_id == numerics_classes.c.id)
@@ -135,6 +135,29 @@ def run_facts(session: Session, sweep: str) -> Mapping[str, Any]:
         "trials_tried_again": sum(r.again for r in found),
         "most_attempts": max((r.most for r in found), default=0),
         "workers": {r.worker: r.n for r in found if r.worker is not None},
-        "device_hours": sum(span.total_seconds() for span in spans) / 3600,
+        "device_hours": _device_seconds(session, sweep) / 3600,
         "numerics_classes": [{"id": i} | dict(content) for i, content in classes],
     }
+
+
+def _device_seconds(session: Session, sweep: str) -> float:
+    """Seconds from first claim to last end of each worker, in each part of the sweep's time."""
+    moments: set[Any] = set()
+    for at, of in (
+        (extensions.c.extended_at, extensions.c.sweep),
+        (exclusions.c.excluded_at, exclusions.c.sweep),
+    ):
+        moments.update(session.scalars(select(at).where(of == sweep)))
+    part = sum(
+        (case((trials.c.claimed_at >= moment, 1), else_=0) for moment in sorted(moments)),
+        literal(0),
+    )
+    spans = (
+        select(
+            func.min(trials.c.claimed_at).label("first"), func.max(trials.c.ended_at).label("last")
+        )
+        .where(trials.c.sweep == sweep, trials.c.worker.is_not(None))
+        .group_by(trials.c.worker, part)
+    )
+    rows = session.execute(spans)
+    return float(sum((r.last - r.first).total_seconds() for r in rows if r.last is not None))

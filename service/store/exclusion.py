@@ -33,6 +33,7 @@ from service.store.tables import (
     exclusions,
     outcomes,
     plans_met,
+    replays,
     results,
     successes,
     sweeps,
@@ -111,7 +112,7 @@ def exclude(session: Session, sweep: str, worker: str, reason: str, *, now: date
     made_id = int(session.execute(made).scalar_one())
     _forget_first_plan(session, sweep, ended)
     _keep(session, made_id, ended)
-    _take_out(session, sweep, ended)
+    _take_out(session, sweep, ended, now)
     if held["state"] == "finished" and size:
         again = {"state": "running", "ended_at": None, "reason": None}
         session.execute(update(sweeps).where(sweeps.c.id == sweep).values(again))
@@ -166,8 +167,8 @@ def _text(metrics: dict[str, list[Any]]) -> str:
     return json.dumps(metrics, sort_keys=True)
 
 
-def _take_out(session: Session, sweep: str, ended: ColumnElement[bool]) -> None:
-    """Outcomes go, counters with them, and the trials wait again."""
+def _take_out(session: Session, sweep: str, ended: ColumnElement[bool], now: datetime) -> None:
+    """Outcomes go, with counters and replays that are not over, and the trials wait again."""
     by_cell: Additions = defaultdict(Counter)
     by_cohort: Additions = defaultdict(Counter)
     moves: list[Move] = []
@@ -188,6 +189,9 @@ def _take_out(session: Session, sweep: str, ended: ColumnElement[bool]) -> None:
     add(session, cells, ("id",), END_STATES, by_cell)
     add(session, cohorts, ("sweep", "index"), ("terminal",), by_cohort)
     which = select(trials.c.id).where(ended)
+    gone = {"state": "failed", "ended_at": now, "error": "the outcome was excluded"}
+    unheard = replays.c.trial.in_(which) & replays.c.state.in_(("waiting", "running"))
+    session.execute(update(replays).where(unheard).values(gone))
     for table in (successes, results, outcomes):
         session.execute(delete(table).where(table.c.trial.in_(which)))
     cleared = {"ended_at": None, "error": None, "traceback": None, "losses": 0, "failures": 0}
@@ -211,7 +215,7 @@ def banned(session: Session) -> dict[str, frozenset[str]]:
 
 
 def barred(session: Session, sweep: str) -> frozenset[str]:
-    """Workers that get none of a sweep's trials; the caller holds its lock, so none joins them."""
+    """Workers that get none of a sweep's trials; where its lock is held, none joins them."""
     return frozenset(session.scalars(_BARRED, {"of": sweep}))
 
 

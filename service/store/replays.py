@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from service.evidence.replayed import Replayed
 from service.store.completion import storable, unsigned
 from service.store.errors import NotReplayableError
+from service.store.exclusion import barred
 from service.store.plans import pack_from
 from service.store.sweeps import show as show_sweep
 from service.store.tables import (
@@ -54,6 +55,7 @@ class Waiting:
     pack: PackSpec
     class_id: str
     author: str
+    excluded: frozenset[str] = frozenset()
 
 
 def ask(session: Session, trial: int, classes: Classes, now: datetime) -> int:
@@ -159,7 +161,13 @@ def waiting(session: Session, idle: Collection[tuple[str, str]]) -> list[Waiting
             behind nobody.
     """
     query = (
-        select(replays.c.id, cast(structures.c.pack, Text), outcomes.c.class_id, trials.c.worker)
+        select(
+            replays.c.id,
+            cast(structures.c.pack, Text),
+            outcomes.c.class_id,
+            trials.c.worker,
+            replays.c.sweep,
+        )
         .join(trials, trials.c.id == replays.c.trial)
         .join(outcomes, outcomes.c.trial == trials.c.id)
         .join(
@@ -175,7 +183,9 @@ def waiting(session: Session, idle: Collection[tuple[str, str]]) -> list[Waiting
         .order_by(replays.c.id)
         .limit(_OFFERED)
     )
-    return [Waiting(i, pack_from(pack), name, by) for i, pack, name, by in session.execute(query)]
+    rows = session.execute(query).all()
+    out = {sweep: barred(session, sweep) for sweep in {r.sweep for r in rows}}
+    return [Waiting(i, pack_from(pack), name, by, out[of]) for i, pack, name, by, of in rows]
 
 
 def begin(session: Session, replay: int, worker: str) -> Assignment:

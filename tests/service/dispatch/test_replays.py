@@ -1,14 +1,14 @@
 """Replays: ended trials run again, alone, on another worker, and compared; the trial stays."""
 
 import pytest
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, func, insert, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.dispatch.decide import Slot, replayed
 from service.dispatch.loop import Dispatcher, Rules
 from service.report.audit import audit_of
 from service.report.build import build
-from service.store import release, replays, sweeps
+from service.store import exclusion, release, replays, sweeps
 from service.store.classes import class_id
 from service.store.engine import session_factory
 from service.store.errors import NotReplayableError, UnknownTrialError
@@ -133,6 +133,36 @@ def test_replays_of_a_class_without_workers_hold_up_no_others(
         session.execute(gone)
     run(dispatcher, 4)
     assert [r["state"] for r in of(sessions, sweep)] == ["waiting", "waiting", "done"]
+
+
+def test_who_was_excluded_replays_nothing_of_the_sweep_also_where_there_is_no_other() -> None:
+    pack = plan().structures[0].pack
+    out = replays.Waiting(1, pack, "a", "host:2", frozenset(["host:1"]))
+    free = replays.Waiting(2, pack, "a", "host:2")
+    bad = Slot("one", True, 0, None, {"deep_mlp": "a"}, place="host:1")
+    own = Slot("two", True, 0, None, {"deep_mlp": "a"}, place="host:2")
+    assert replayed([bad], [out]) == []
+    assert replayed([bad, own], [out]) == [("two", out)]
+    assert replayed([bad], [out, free]) == [("one", free)]
+
+
+def test_replays_of_what_is_excluded_have_failed_and_others_go_to_others(
+    sessions: Sessions,
+) -> None:
+    sweep, _, _ = finished(sessions)
+    first = select(trials.c.worker, func.min(trials.c.id)).group_by(trials.c.worker)
+    with sessions() as session:
+        (good, one), (bad, other) = session.execute(first.order_by(trials.c.worker)).all()
+    ask(sessions, one)
+    ask(sessions, other)
+    with sessions.begin() as session:
+        exclusion.exclude(session, sweep, str(bad), "flips", now=moment())
+        offered = replays.waiting(session, {("deep_mlp", OWN)})
+    assert [(r["trial"], r["state"], r["error"]) for r in of(sessions, sweep)] == [
+        (one, "waiting", None),
+        (other, "failed", "the outcome was excluded"),
+    ]
+    assert [(r.author, r.excluded) for r in offered] == [(good, frozenset([bad]))]
 
 
 def test_asking_twice_gives_the_same_replay_until_it_is_over(sessions: Sessions) -> None:

@@ -8,14 +8,19 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
+from models.catalog import experiments
 from service.report.build import build
-from service.store import claims, exclusion, pairing, release, sweeps, trials
+from service.spec.extension import missing, read_extension
+from service.store import claims, completion, exclusion, extending, pairing, release, sweeps, trials
+from service.store.classes import class_id
 from service.store.errors import StateConflictError, UnknownSweepError
+from service.store.evidence import run_facts
+from service.store.plans import plan_of
 from service.store.progress import cell_counts, progress
 from service.store.tables import excluded_trials
 from service.store.tables import sweeps as rows
 from service.store.tables import trials as rows_of_trials
-from tests.service.samples import moment, outcome
+from tests.service.samples import NUMERICS, moment, outcome
 from tests.service.store.test_conformance import (
     check_counters,
     claim,
@@ -163,6 +168,42 @@ def test_the_trail_accuses_nobody_of_what_has_no_outcome_and_tells_only_what_is_
         sweeps.cancel(session, sweep, now=moment())
         release.release_all(session, now=moment(3))
     assert told() == (len(first) - 1, 0, 12 - len(first), 1)
+
+
+def test_device_hours_leave_out_the_time_before_an_extension_and_an_exclusion(
+    sessions: Sessions,
+) -> None:
+    """Whoever trains is busy from 1 s to 2 s: after 0 s, 100 s and 200 s."""
+    sweep = create(sessions)
+
+    def train(since: float) -> float:
+        with sessions.begin() as session:
+            while taken := claims.claim(session, sweep, 0, 9, worker="a", now=moment(since + 1)):
+                completion.complete(
+                    session,
+                    outcomes=[outcome(t) for t in taken],
+                    failures=[],
+                    dropped=[],
+                    numerics_id=class_id(NUMERICS),
+                    max_attempts=3,
+                    now=moment(since + 2),
+                )
+        with sessions() as session:
+            return float(run_facts(session, sweep)["device_hours"]) * 3600
+
+    assert train(0) == pytest.approx(1.0)
+    with sessions() as session:
+        before = plan_of(session, sweep)
+    found = missing(before, read_extension({"seeds": 8}), experiments(), settled=3)
+    assert found is not None
+    with sessions.begin() as session:
+        extending.extend(session, sweep, before, found, None, now=moment(50))
+    assert train(100) == pytest.approx(2.0)
+    last = (rows_of_trials.c.sweep == sweep) & (rows_of_trials.c.seed == 7)
+    with sessions.begin() as session:
+        session.execute(update(rows_of_trials).where(last).values(worker="b"))
+        exclusion.exclude(session, sweep, "b", "flips", now=moment(150))
+    assert train(200) == pytest.approx(3.0)
 
 
 def test_in_the_middle_of_a_sweep_what_the_worker_trains_is_another_s_at_once(
