@@ -13,13 +13,14 @@ different means, the expected product is at most 1 where those means' average is
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import betainc, betaln
 
 from service.evidence.pairs import Pairs, Sided
+from service.evidence.unseen import Unseen, against_claim, least, most
 
 ALPHA = 0.05
 #: bets on each side of nothing, as shares of the largest that cannot lose all
@@ -164,19 +165,6 @@ def _end(pairs: Pairs, alpha: float, side: float) -> float:
 
 
 @dataclass(frozen=True)
-class Unseen:
-    """Pairs of which a member has no outcome, by what the table would gain at most.
-
-    Attributes:
-        for_a: that might turn out as "only a".
-        for_b: that might turn out as "only b".
-    """
-
-    for_a: int = 0
-    for_b: int = 0
-
-
-@dataclass(frozen=True)
 class Anytime:
     """What a contrast lets one say at this look, and at any other.
 
@@ -199,20 +187,20 @@ def anytime(pairs: Pairs, unseen: Unseen, sided: Sided = "two", alpha: float = A
 
 def log_e_unseen(pairs: Pairs, unseen: Unseen, sided: Sided = "two") -> float:
     """The log of the e-value whose missing outcomes are those that make it least."""
-    a, b = pairs.only_a, pairs.only_b
-    if sided == "greater":
-        b += unseen.for_b
-    elif sided == "less":
-        a += unseen.for_a
-    elif a >= b:
-        b += min(unseen.for_b, a - b)
-    else:
-        a += min(unseen.for_a, b - a)
-    return log_e_paired(a, b, sided)
+    filled = against_claim(pairs, unseen, sided)
+    return log_e_paired(filled.only_a, filled.only_b, sided)
 
 
 def difference_unseen(pairs: Pairs, unseen: Unseen, alpha: float = ALPHA) -> tuple[float, float]:
-    """The difference's confidence sequence, as wide as any way of filling in what is missing."""
-    least = replace(pairs, only_b=pairs.only_b + unseen.for_b)
-    most = replace(pairs, only_a=pairs.only_a + unseen.for_a)
-    return _end(least, alpha, -1.0), _end(most, alpha, 1.0)
+    """The difference's confidence sequence, as wide as any way of filling in what is missing.
+
+    It holds the sequence of the whole pairs alone, too, so that the difference that is shown with
+    it never lies outside. Without whole pairs it is [-1, 1].
+    """
+    low, high = difference_sequence(pairs, alpha)
+    if unseen == Unseen():
+        return low, high
+    return (
+        min(low, _end(least(pairs, unseen), alpha, -1.0)),
+        max(high, _end(most(pairs, unseen), alpha, 1.0)),
+    )

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from service.evidence.pairs import Pairs, Sided
-from service.evidence.sequential import Unseen, difference_unseen, log_e_unseen
+from service.evidence.sequential import difference_unseen, log_e_unseen
+from service.evidence.unseen import Unseen
 
 When = Literal["evidence", "futile"]
 WHEN: tuple[When, ...] = get_args(When)

@@ -74,7 +74,7 @@ def summarise(values: NDArray[np.float64], better: Better) -> Values:
     return Values(
         n=n,
         measured=measured,
-        mean=_mean(ranked, better),
+        mean=_shown(mean_of(ranked), better),
         best=_shown(ranked[0], better),
         worst=_shown(ranked[-1], better),
         quantiles=quantiles,
@@ -90,6 +90,18 @@ def dkw(n: int, alpha: float = _ALPHA) -> float | None:
     Massart 1990, Annals of Probability 18:1269, corollary 1: for every n.
     """
     return math.sqrt(math.log(2 / alpha) / (2 * n)) if n else None
+
+
+def mean_of(values: NDArray[np.float64]) -> float:
+    """The exact sum, rounded once, so that no order shows; then one division.
+
+    Args:
+        values: (n,) at least one, all finite; their sum may be beyond the largest float.
+    """
+    huge = max(abs(values.min()), abs(values.max())) > _HUGE
+    scaled = np.ldexp(values, -_SCALE) if huge else values
+    mean = math.fsum(chain.from_iterable(_lists(scaled))) / len(values)
+    return math.ldexp(mean, _SCALE) if huge else mean
 
 
 def spread(count: int, most: int) -> list[int]:
@@ -115,14 +127,6 @@ def _reached(ranked: NDArray[np.float64], n: int, level: int, better: Better) ->
     """The value that the best `level` per cent of n trials reach, in whole numbers."""
     needed = max(1, -(-level * n // 100))
     return _shown(ranked[needed - 1], better) if needed <= len(ranked) else None
-
-
-def _mean(ranked: NDArray[np.float64], better: Better) -> float:
-    """The exact sum, rounded once, so that no order shows; then one division."""
-    huge = max(abs(ranked[0]), abs(ranked[-1])) > _HUGE
-    scaled = np.ldexp(ranked, -_SCALE) if huge else ranked
-    mean = math.fsum(chain.from_iterable(_lists(scaled))) / len(ranked)
-    return _shown(math.ldexp(mean, _SCALE) if huge else mean, better)
 
 
 def _lists(values: NDArray[np.float64]) -> Iterator[list[float]]:

@@ -93,4 +93,4 @@ def _fixed(counts: PairTable, by_setting: Sequence[Pairs]) -> dict[str, Any]:
     grid = None
     if len(by_setting) > 1:
         grid = {"paired": asdict(strata.paired(by_setting, "two"))}
-    return declared(pairs, arm, against, "two") | {"grid": grid}
+    return declared(counts, arm, against, "two") | {"grid": grid}

@@ -13,6 +13,7 @@ from service.report.canonical import digest
 from service.report.findings import findings
 from service.report.firsts import first_steps
 from service.report.recount import check, of_arms, recount
+from service.report.rounding import rounded
 from service.report.runlog import run_log
 from service.report.sample import read, won
 from service.store.plans import plan_of
@@ -25,7 +26,8 @@ class Report:
     """The product.
 
     Attributes:
-        findings: a function of the spec and the settled cohorts, and of nothing else.
+        findings: a function of the spec and the settled cohorts, and of nothing else; what is
+            derived has 10 significant digits (`service.report.rounding`).
         findings_hash: SHA-256 of the findings' canonical JSON.
         run_log: times, attempts, workers, numerics classes, the bundle's hash; not hashed.
         data: names of the fixed data sets that trials are judged on, as the catalogue knows them.
@@ -56,7 +58,9 @@ def build(session: Session, sweep: str) -> Report:
     check(plan, cells, arms, cell_counts(session, sweep), now)
     by_index = {rule.index: v for rule, v in zip(plan.criteria, verdicts, strict=True)}
     steps = first_steps(session, sweep, plan, sample, by_index)
-    found = findings(plan, now.settled_cohorts, now.stopped, sample, verdicts, steps, cells, arms)
+    found = rounded(
+        findings(plan, now.settled_cohorts, now.stopped, sample, verdicts, steps, cells, arms)
+    )
     log = {**run_log(session, sweep), "bundle_hash": bundle_hash(found)}
     return Report(found, digest(found), log, _data(plan))
 

@@ -13,7 +13,8 @@ def claim(k: Mapping[str, Any], arm: str) -> str:
 
     A two-sided claim needs both McNemar's p below 0.05 and an interval on one side of zero: the
     first is exact and conservative, the second approximate, so near the border they may part. A
-    one-sided claim is the declared test's alone, in its declared direction.
+    one-sided claim is the declared test's alone, in its declared direction. None is made that the
+    missing outcomes, had they been unfavourable, would take back: by its sign, or by McNemar's p.
 
     Args:
         k: the contrast, as in the findings, with interval and p.
@@ -22,13 +23,12 @@ def claim(k: Mapping[str, Any], arm: str) -> str:
     if k["bounds_allow_other_sign"]:
         return "No claim: the outcomes that are missing could turn the sign of the difference."
     shown = k["p"] < ALPHA
+    if shown and k["p_least_favourable"] >= ALPHA:
+        return "No claim: the outcomes that are missing could undo it."
     if k["sided"] != "two":
-        way = "more" if k["sided"] == "greater" else "less"
-        if shown:
-            return f"By the one-sided test that was declared, {arm} succeeds {way} often."
-        return (
-            f"The one-sided test that was declared does not show that {arm} succeeds {way} often."
-        )
+        way = f"{arm} succeeds {'more' if k['sided'] == 'greater' else 'less'} often."
+        test = "the one-sided test that was declared"
+        return f"By {test}, {way}" if shown else f"{test.capitalize()} does not show that {way}"
     low, high = k["interval"]
     apart = low > 0 or high < 0
     if shown and apart:

@@ -6,7 +6,7 @@ from typing import Any
 
 from service.evidence.pairs import Pairs, Sided, bounds
 from service.evidence.rates import Rate
-from service.evidence.sequential import ALPHA, Unseen, anytime
+from service.evidence.sequential import ALPHA, anytime
 from service.plan import Arm, Criterion, Plan
 from service.report.declared import UNDECLARED, declared, over_grid
 from service.report.pairing import Pairing, PairTable, table, tables
@@ -46,7 +46,7 @@ def contrast(
     fixed = UNDECLARED
     if complete:
         by_setting = tables(compared.pairing, verdict, len(plan.settings)).tolist()
-        fixed = declared(counts.pairs, *_whole(settings), sided) | {
+        fixed = declared(counts, *_whole(settings), sided) | {
             "grid": over_grid([Pairs(*row) for row in by_setting], settings, sided)
         }
     return {
@@ -108,11 +108,7 @@ def _anytime(pairs: Pairs, counts: PairTable, sided: Sided, alpha: float) -> dic
     """What holds at any look, its interval at 1 - alpha; None without settled pairs."""
     if not pairs.n:
         return None
-    unseen = Unseen(
-        for_a=counts.a_won + counts.b_lost + counts.missing,
-        for_b=counts.a_lost + counts.b_won + counts.missing,
-    )
-    found = anytime(pairs, unseen, sided, alpha)
+    found = anytime(pairs, counts.unseen, sided, alpha)
     return {
         "log_e": found.log_e,
         "p": found.p,

@@ -8,19 +8,28 @@ from service.evidence import strata
 from service.evidence.independent import Independent
 from service.evidence.pairs import Pairs, Sided
 from service.evidence.rates import Rate
+from service.evidence.unseen import against_claim
+from service.report.pairing import PairTable
 
 
-def declared(pairs: Pairs, arm: Rate, against: Rate, sided: Sided) -> dict[str, Any]:
+def declared(counts: PairTable, arm: Rate, against: Rate, sided: Sided) -> dict[str, Any]:
     """Tests and intervals of fixed-n methods, paired, and as if the arms had other seeds.
 
+    `p_least_favourable` is McNemar's p with missing outcomes filled in as speaks least for a claim.
+
     Args:
+        counts: the pairs, those that miss an outcome too.
         arm, against: of all trials with an outcome, those without a partner too.
     """
+    pairs = counts.pairs
     unpaired = Independent(arm, against)
     interval = pairs.interval()
     return {
         "interval": list(interval) if interval else None,
         "p": pairs.mcnemar(sided) if pairs.n else None,
+        "p_least_favourable": (
+            against_claim(pairs, counts.unseen, sided).mcnemar(sided) if pairs.n else None
+        ),
         "mid_p": pairs.mid_p(sided) if pairs.n else None,
         "tango": asdict(pairs.tango()),
         "ratio": asdict(pairs.ratio()),
@@ -36,7 +45,17 @@ def declared(pairs: Pairs, arm: Rate, against: Rate, sided: Sided) -> dict[str, 
 
 #: the same before the plan is met
 UNDECLARED = dict.fromkeys(
-    ("interval", "p", "mid_p", "tango", "ratio", "odds_ratio", "unpaired", "grid")
+    (
+        "interval",
+        "p",
+        "p_least_favourable",
+        "mid_p",
+        "tango",
+        "ratio",
+        "odds_ratio",
+        "unpaired",
+        "grid",
+    )
 )
 
 

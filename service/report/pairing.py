@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.evidence.pairs import Pairs
+from service.evidence.unseen import Unseen, unseen_of
 from service.plan import Arm
 from service.report.sample import Sample, Verdict
 
@@ -49,6 +50,17 @@ class PairTable:
     def pairs(self) -> Pairs:
         """The whole pairs."""
         return Pairs(self.both, self.only_a, self.only_b, self.neither)
+
+    @property
+    def unseen(self) -> Unseen:
+        """The others, by what they might turn out as."""
+        return unseen_of(
+            a_won=self.a_won,
+            a_lost=self.a_lost,
+            b_won=self.b_won,
+            b_lost=self.b_lost,
+            missing=self.missing,
+        )
 
 
 def pairing(sample: Sample, arm: Arm, against: Arm) -> Pairing:

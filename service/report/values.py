@@ -1,6 +1,5 @@
 """The metrics themselves: what trials reached at the end, and how the arms compare in it."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.evidence.values import Better, summarise
+from service.evidence.values import Better, mean_of, summarise
 from service.plan import Plan
 from service.report.contrasts import Compared
 from service.report.preferences import preference
@@ -40,7 +39,7 @@ def finals(sample: Sample, arm: int) -> dict[str, dict[str, float | int | None]]
         count = len(values)
         found[name] = {
             "count": count,
-            "mean": math.fsum(values) / count if count else None,
+            "mean": mean_of(values) if count else None,
             "lowest": float(values.min()) if count else None,
             "highest": float(values.max()) if count else None,
         }

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, RowMapping, bindparam, case, func, insert,
 from sqlalchemy.orm import Session
 
 from service.evidence.pairs import Pairs, Sided
-from service.evidence.sequential import Unseen
+from service.evidence.unseen import Unseen, unseen_of
 from service.plan import Plan
 from service.store.batch import write
 from service.store.counters import Additions, add
@@ -71,11 +71,7 @@ class PairCounts:
     @property
     def unseen(self) -> Unseen:
         """The others, by what they might turn out as."""
-        n = self.counts
-        return Unseen(
-            for_a=n["a_won"] + n["b_lost"] + n["missing"],
-            for_b=n["a_lost"] + n["b_won"] + n["missing"],
-        )
+        return unseen_of(**{name: self.counts[name] for name in HALF_SEEN})
 
 
 def open_counts(session: Session, sweep: str, plan: Plan) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.evidence.pairs import Pairs
-from service.evidence.sequential import ALPHA, Unseen, anytime
+from service.evidence.sequential import ALPHA, anytime
+from service.evidence.unseen import unseen_of
 from service.plan import Plan
 from service.report.figures.figure import Figure, NotDrawn
 from service.report.figures.palette import EVIDENCE, INK, QUIET, WIDTH
@@ -113,8 +114,12 @@ def _looks(counts: NDArray[np.int64], sided: Any, alpha: float) -> Iterator[dict
         pairs = Pairs(int(n[1, 1]), int(n[1, 0]), int(n[0, 1]), int(n[0, 0]))
         if pairs.difference is None:
             continue
-        unseen = Unseen(
-            for_a=int(n[1, 2] + n[2, 0] + n[2, 2]), for_b=int(n[0, 2] + n[2, 1] + n[2, 2])
+        unseen = unseen_of(
+            a_won=int(n[1, 2]),
+            a_lost=int(n[0, 2]),
+            b_won=int(n[2, 1]),
+            b_lost=int(n[2, 0]),
+            missing=int(n[2, 2]),
         )
         low, high = anytime(pairs, unseen, sided, alpha).interval
         yield {

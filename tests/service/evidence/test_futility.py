@@ -8,9 +8,9 @@ import pytest
 from service.evidence.expected import looks_of
 from service.evidence.futility import expected_futility, log_e_difference
 from service.evidence.pairs import Pairs, Sided
-from service.evidence.sequential import Unseen
 from service.evidence.sequential import log_e_difference as of_one
 from service.evidence.stopping import Rule, verdict
+from service.evidence.unseen import Unseen
 
 
 @pytest.mark.parametrize("difference", [0.2, -0.05])

@@ -13,12 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from service.evidence.pairs import Pairs
-from service.evidence.sequential import (
-    Unseen,
-    log_e_difference,
-    log_e_paired,
-)
+from service.evidence.sequential import log_e_difference, log_e_paired
 from service.evidence.stopping import Rule, verdict
+from service.evidence.unseen import Unseen
 
 ALPHA = 0.05
 RUNS, COHORT, PLANNED, EXTENSIONS = 500, 50, 300, 7

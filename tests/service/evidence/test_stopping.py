@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from service.evidence.pairs import Pairs, Sided
-from service.evidence.sequential import Unseen, anytime, difference_sequence, log_e_paired
+from service.evidence.sequential import anytime, difference_sequence, log_e_paired
 from service.evidence.stopping import Rule, When, rule_of, verdict
+from service.evidence.unseen import Unseen
 
 NONE = Unseen()
 

@@ -181,7 +181,8 @@ def test_before_the_plan_is_met_nothing_of_fixed_n_is_said(swept: Callable[..., 
     for e in (*c["arms"], *c["cells"]):
         assert e["interval"] is e["exact_interval"] is None
     assert all(e["restarts_per_success"] is e["restarts_for_one"] is None for e in c["arms"])
-    fixed = ("interval", "p", "mid_p", "tango", "ratio", "odds_ratio", "unpaired", "grid", "holm")
+    fixed = ("interval", "p", "p_least_favourable", "mid_p", "tango", "ratio", "odds_ratio")
+    fixed += ("unpaired", "grid", "holm")
     for k in c["contrasts"]:
         assert [k[name] for name in fixed] == [None] * len(fixed)
     assert c["several"]["cochran_q"] is None

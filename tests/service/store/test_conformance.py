@@ -13,7 +13,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.evidence.pairs import Pairs
-from service.evidence.sequential import Unseen
+from service.evidence.unseen import Unseen
 from service.report import pairing as report_pairing
 from service.report.sample import read, won
 from service.store import (

@@ -109,6 +109,12 @@ def end_states(part):
     return {state: int((part.end_state == state).sum()) for state in STATES}
 
 
+def exact_mean(values):
+    """Summed without rounding; scaled, where the sum itself might be beyond the largest float."""
+    scale = 64 if max(map(abs, values)) > 2.0**900 else 0
+    return math.ldexp(math.fsum(math.ldexp(v, -scale) for v in values) / len(values), scale)
+
+
 for place, name in enumerate(about["arms"]):
     part = outcomes[outcomes.arm == name]
     check(("arms", place, "arm"), name)
@@ -117,7 +123,7 @@ for place, name in enumerate(about["arms"]):
         values = part[f"{metric}.final"].dropna().tolist()
         summary = {
             "count": len(values),
-            "mean": math.fsum(values) / len(values) if values else None,
+            "mean": exact_mean(values) if values else None,
             "lowest": min(values, default=None),
             "highest": max(values, default=None),
         }
@@ -351,12 +357,13 @@ def independent_odds_ratio(k1, n1, k2, n2):
 # %% [markdown]
 # ## Contrasts: the same (setting, seed) in two arms is a pair
 #
-# Interval: Newcombe 1998 (Statistics in Medicine 17:2635), method 10. Test: McNemar's, exact. What
-# holds at any look: the e-value of a uniform mixture over the share of discordant pairs that the first
-# arm wins, and the differences that bets of fixed size have not yet ruled out (Waudby-Smith & Ramdas
-# 2024). Pairs that miss a member enter the bounds, and the evidence as unfavourably as can be. Over the
-# settings of a grid: Mantel & Haenszel 1959, with Sato's interval (1989), Breslow and Day's test with
-# Tarone's term, and the variance of paired differences within settings.
+# Interval: Newcombe 1998 (Statistics in Medicine 17:2635), method 10. Test: McNemar's, exact; and
+# once more with the missing outcomes filled in as they show least. What holds at any look: the
+# e-value of a uniform mixture over the share of discordant pairs that the first arm wins, and the
+# differences that bets of fixed size have not yet ruled out (Waudby-Smith & Ramdas 2024). Pairs that
+# miss a member enter the bounds, and the evidence as unfavourably as can be. Over the settings of a
+# grid: Mantel & Haenszel 1959, with Sato's interval (1989), Breslow and Day's test with Tarone's
+# term, and the variance of paired differences within settings.
 
 
 # %%
@@ -560,22 +567,34 @@ def difference_sequence(both, only_a, only_b, neither, alpha):
     return low, high
 
 
-def at_any_look(n, sided, alpha):
-    """n: pairs by the verdicts of both members: 1 success, 0 none, 2 no outcome."""
-    both, only_a, only_b, neither, none = n[1, 1], n[1, 0], n[0, 1], n[0, 0], n[2, 2]
+def against_claim(n, sided):
+    """Discordant pairs, if those that miss an outcome show as little as they can.
+
+    n: pairs by the verdicts of both members: 1 success, 0 none, 2 no outcome.
+    """
+    a, b, none = n[1, 0], n[0, 1], n[2, 2]
     for_a, for_b = n[1, 2] + n[2, 0] + none, n[0, 2] + n[2, 1] + none
-    a, b = only_a, only_b
     if sided == "greater":
-        b += for_b
-    elif sided == "less":
-        a += for_a
-    elif a >= b:
-        b += min(for_b, a - b)
-    else:
-        a += min(for_a, b - a)
+        return a, b + for_b
+    if sided == "less":
+        return a + for_a, b
+    return (a, b + min(for_b, a - b)) if a >= b else (a + min(for_a, b - a), b)
+
+
+def at_any_look(n, sided, alpha):
+    both, only_a, only_b, neither, none = n[1, 1], n[1, 0], n[0, 1], n[0, 0], n[2, 2]
+    a_or_tie, b_or_tie = n[1, 2] + n[2, 0], n[0, 2] + n[2, 1]
+    a, b = against_claim(n, sided)
     e = log_e(a, b, sided)
-    low = difference_sequence(both, only_a, only_b + for_b, neither, alpha)[0]
-    high = difference_sequence(both, only_a + for_a, only_b, neither, alpha)[1]
+    low, high = difference_sequence(both, only_a, only_b, neither, alpha)
+    if a_or_tie or b_or_tie or none:
+        for_b = difference_sequence(
+            both, only_a, only_b + b_or_tie + none, neither + a_or_tie, alpha
+        )
+        for_a = difference_sequence(
+            both, only_a + a_or_tie + none, only_b, neither + b_or_tie, alpha
+        )
+        low, high = min(low, for_b[0]), max(high, for_a[1])
     p = min(1.0, math.exp(-max(e, 0)))
     return {"log_e": e, "p": p, "interval": (low, high), "alpha": alpha}
 
@@ -609,8 +628,8 @@ def contrast(won, arm, against, sided, alpha):
         saved = max(0.0, 2 * covariance / (a * (whole - a) + b * (whole - b)))
         slight = abs(correlation) < max(0.05, Z / math.sqrt(whole))
         saving = {"correlation": correlation, "trials": saved, "about_zero": slight}
-    names = ("interval", "p", "mid_p", "tango", "ratio", "odds_ratio", "unpaired", "grid")
-    fixed = dict.fromkeys(names)
+    names = ("interval", "p", "p_least_favourable", "mid_p", "tango", "ratio", "odds_ratio")
+    fixed = dict.fromkeys((*names, "unpaired", "grid"))
     if complete:
         settings, tables = [], []
         for setting in range(plan["cells"] // len(about["arms"])):
@@ -626,6 +645,7 @@ def contrast(won, arm, against, sided, alpha):
         fixed = {
             "interval": newcombe(both, only_a, only_b, neither) if whole else None,
             "p": exact_p(only_a, only_b, sided) if whole else None,
+            "p_least_favourable": exact_p(*against_claim(n, sided), sided) if whole else None,
             "mid_p": mid_p(only_a, only_b, sided) if whole else None,
             "tango": tango(only_a, only_b, whole),
             "ratio": paired_ratio(both, only_a, only_b, whole),
@@ -749,7 +769,7 @@ def reached(values, better):
     return {
         "n": n,
         "measured": len(scores),
-        "mean": math.fsum(sign * scores) / len(scores) if len(scores) else None,
+        "mean": exact_mean(sign * scores) if len(scores) else None,
         "best": sign * scores[0] if len(scores) else None,
         "worst": sign * scores[-1] if len(scores) else None,
         "quantiles": list(zip(LEVELS, quantiles)),
