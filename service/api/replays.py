@@ -21,7 +21,7 @@ class Sample(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    sample: Annotated[float, Field(gt=0, le=1)]
+    sample: Annotated[float, Field(gt=0, le=1, strict=True)]
 
 
 @router.post("/trials/{trial}/replay", status_code=202)

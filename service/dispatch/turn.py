@@ -229,6 +229,8 @@ class Turn:
         found = []
         for name, replay in replayed(slots(self.peers), asked):
             task = replays.begin(self._session, replay.id, self._place(name))
+            if task is None:
+                continue
             self.peers[name] = self.peers[name].replaying(replay.id, replay.pack, task)
             found.append((name, task))
         return found

@@ -21,6 +21,7 @@ from service.store.completion import storable, unsigned
 from service.store.errors import NotReplayableError
 from service.store.exclusion import barred
 from service.store.plans import pack_from
+from service.store.sweeps import lock
 from service.store.sweeps import show as show_sweep
 from service.store.tables import (
     HAS_OUTCOME,
@@ -65,6 +66,7 @@ def ask(session: Session, trial: int, classes: Classes, now: datetime) -> int:
         UnknownTrialError: there is no such trial.
         NotReplayableError: it is not settled, has no outcome, or no worker is of its class.
     """
+    lock(session, show_trial(session, trial).sweep)  # first, as whoever deletes it does
     found = show_trial(session, trial)
     if not found.settled or found.state not in HAS_OUTCOME:
         state = found.state if found.settled or found.state not in HAS_OUTCOME else "not settled"
@@ -77,7 +79,9 @@ def ask(session: Session, trial: int, classes: Classes, now: datetime) -> int:
         raise _no_class(f"trial {trial} was trained", str(found.numerics), classes)
     known = select(replays.c.id).where(replays.c.trial == trial, _OPEN)
     again = session.scalar(known.limit(1))
-    return again if again is not None else _write(session, [(trial, found.sweep)], now)[0]
+    if again is not None:
+        return again
+    return _write(session, found.sweep, [(trial, found.worker)], now)[0]
 
 
 def ask_sample(
@@ -92,6 +96,7 @@ def ask_sample(
         UnknownSweepError: there is no such sweep.
         NotReplayableError: nothing is settled, no worker is of the class, or it would be too many.
     """
+    lock(session, sweep)
     root = show_sweep(session, sweep).spec["spec"]["root"]
     every = session.execute(_settled(sweep)).all()
     able = [r for r in every if classes is None or r.class_id in classes]
@@ -113,7 +118,7 @@ def ask_sample(
         )
     chosen = heapq.nsmallest(count, able, key=lambda r: _draw(root, r.cell, r.seed))
     waiting = set(session.scalars(select(replays.c.trial).where(replays.c.sweep == sweep, _OPEN)))
-    return _write(session, [(r.id, sweep) for r in chosen if r.id not in waiting], now)
+    return _write(session, sweep, [(r.id, r.worker) for r in chosen if r.id not in waiting], now)
 
 
 def _draw(root: str, cell: int, seed: int) -> bytes:
@@ -122,7 +127,13 @@ def _draw(root: str, cell: int, seed: int) -> bytes:
 
 def _settled(sweep: str) -> Select[Any]:
     return (
-        select(trials.c.id, trials.c.seed, cells.c.index.label("cell"), outcomes.c.class_id)
+        select(
+            trials.c.id,
+            trials.c.seed,
+            trials.c.worker,
+            cells.c.index.label("cell"),
+            outcomes.c.class_id,
+        )
         .join(cells, cells.c.id == trials.c.cell)
         .join(outcomes, outcomes.c.trial == trials.c.id)
         .join(sweeps, sweeps.c.id == trials.c.sweep)
@@ -143,14 +154,16 @@ def _no_class(what: str, own: str, classes: Collection[str]) -> NotReplayableErr
     )
 
 
-def _write(session: Session, chosen: Sequence[tuple[int, str]], now: datetime) -> list[int]:
-    made = []
-    for trial, sweep in chosen:
-        author = select(trials.c.worker).where(trials.c.id == trial).scalar_subquery()
-        row = {"trial": trial, "sweep": sweep, "state": "waiting", "requested_at": now}
-        statement = insert(replays).values(**row, author=author).returning(replays.c.id)
-        made.append(int(session.execute(statement).scalar_one()))
-    return made
+def _write(
+    session: Session, sweep: str, chosen: Sequence[tuple[int, str | None]], now: datetime
+) -> list[int]:
+    """Writes replays of trials, each with who recorded its outcome; their ids, in order."""
+    if not chosen:
+        return []
+    here = {"sweep": sweep, "state": "waiting", "requested_at": now}
+    statement = insert(replays).returning(replays.c.id)
+    rows = [{"trial": trial, "author": author, **here} for trial, author in chosen]
+    return sorted(session.scalars(statement, rows))
 
 
 def waiting(session: Session, idle: Collection[tuple[str, str]]) -> list[Waiting]:
@@ -188,8 +201,11 @@ def waiting(session: Session, idle: Collection[tuple[str, str]]) -> list[Waiting
     return [Waiting(i, pack_from(pack), name, by, out[of]) for i, pack, name, by, of in rows]
 
 
-def begin(session: Session, replay: int, worker: str) -> Assignment:
-    """Gives a waiting replay to a worker: the trial, with the attempt that was recorded."""
+def begin(session: Session, replay: int, worker: str) -> Assignment | None:
+    """Gives a waiting replay to a worker: the trial, with the attempt that was recorded.
+
+    None where it was deleted with its sweep meanwhile.
+    """
     session.execute(
         update(replays).where(replays.c.id == replay).values(state="running", worker=worker)
     )
@@ -210,7 +226,9 @@ def begin(session: Session, replay: int, worker: str) -> Assignment:
         )
         .join(sweeps, sweeps.c.id == trials.c.sweep)
         .where(replays.c.id == replay)
-    ).one()
+    ).one_or_none()
+    if row is None:
+        return None
     setting, root = int(row.hash, 16), int(row.root, 16)
     return Assignment(row.id, row.attempt, root, setting, row.seed, row.values)
 

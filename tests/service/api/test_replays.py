@@ -34,7 +34,7 @@ async def test_replays_are_asked_for_by_trial_and_by_share(
     ]
 
 
-@pytest.mark.parametrize("sample", [0, -0.1, 1.5, "many", None])
+@pytest.mark.parametrize("sample", [0, -0.1, 1.5, "many", None, True, "0.5"])
 async def test_a_share_is_above_0_and_at_most_1(api: httpx.AsyncClient, sample: object) -> None:
     sweep = (await submit(api))["id"]
     reply = await api.post(f"/api/v1/sweeps/{sweep}/replay", json={"sample": sample})

@@ -1,5 +1,7 @@
 """Replays: ended trials run again, alone, on another worker, and compared; the trial stays."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import Engine, func, insert, select, update
 from sqlalchemy.orm import Session, sessionmaker
@@ -11,7 +13,7 @@ from service.report.build import build
 from service.store import exclusion, release, replays, sweeps
 from service.store.classes import class_id
 from service.store.engine import session_factory
-from service.store.errors import NotReplayableError, UnknownTrialError
+from service.store.errors import NotReplayableError, UnknownSweepError, UnknownTrialError
 from service.store.tables import numerics_classes, outcomes, trials
 from tests.service.dispatch import test_audit
 from tests.service.dispatch.stand_ins import (
@@ -163,6 +165,28 @@ def test_replays_of_what_is_excluded_have_failed_and_others_go_to_others(
         (other, "failed", "the outcome was excluded"),
     ]
     assert [(r.author, r.excluded) for r in offered] == [(good, frozenset([bad]))]
+
+
+def test_a_sweep_that_is_deleted_as_its_replay_begins_stops_no_turn(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, _, dispatcher = finished(sessions)
+    ask(sessions, 5)
+    plain = replays.waiting
+
+    def meanwhile(session: Session, *given: Any) -> list[replays.Waiting]:
+        found = plain(session, *given)
+        if found:
+            sweeps.remove(session, sweep)
+        return found
+
+    monkeypatch.setattr(replays, "waiting", meanwhile)
+    run(dispatcher, 2)
+    with pytest.raises(UnknownSweepError):
+        look(sessions, sweep)
+    other = submit(sessions)
+    run(dispatcher)
+    assert look(sessions, other).state == "finished"
 
 
 def test_asking_twice_gives_the_same_replay_until_it_is_over(sessions: Sessions) -> None:

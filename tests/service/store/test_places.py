@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 from sqlalchemy import select
+from sqlalchemy.event import listen
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.report.audit import audit_of
@@ -84,9 +85,11 @@ def test_a_replay_is_asked_for_begun_and_recorded(sessions: Sessions) -> None:
         assert replays.ask_sample(session, sweep, 1.0, None, moment()) == []
         first = replays.waiting(session, {("deep_mlp", class_id(NUMERICS))})[0]
         task = replays.begin(session, first.id, "b:2")
+        assert task is not None
         assert replays.hand_back(session, [first.id]) == 0
         assert replays.record(session, first.id, outcome(task), "b:2", moment()) is True
         second = replays.begin(session, made[1], "b:2")
+        assert second is not None
         changed = outcome(second, 0.123)
         assert replays.record(session, made[1], changed, "b:2", moment()) is False
         replays.begin(session, made[2], "b:2")
@@ -97,3 +100,34 @@ def test_a_replay_is_asked_for_begun_and_recorded(sessions: Sessions) -> None:
         rows = replays.listed(session, sweep=sweep)
     assert [r["differs"] for r in rows[:3]] == [None, "metrics", None]
     assert {r["author"] for r in rows} == {"a:1", "b:2"}
+
+
+def test_a_sample_is_written_by_a_few_statements_in_the_order_drawn(sessions: Sessions) -> None:
+    """One a replay took seconds in which nobody else could write."""
+    sweep = create(sessions, seeds=100, cohort=100)
+    complete(sessions, [outcome(t) for t in claim(sessions, sweep, 400, "a:1")])
+    said: list[str] = []
+    with sessions.begin() as session:
+        bind = session.get_bind()
+        listen(bind, "before_cursor_execute", lambda *given: said.append(given[2]))
+        made = replays.ask_sample(session, sweep, 1.0, None, moment())
+    assert len(made) == 400
+    assert made == sorted(made)
+    assert len([s for s in said if s.lstrip().startswith("INSERT INTO replays")]) <= 2
+    assert "FOR UPDATE" in said[0] or sessions.kw["bind"].dialect.name == "sqlite"
+    with sessions() as session:
+        rows = replays.listed(session, sweep=sweep, limit=1000)
+    assert {r["author"] for r in rows} == {"a:1"}
+    assert [r["trial"] for r in rows] != sorted(r["trial"] for r in rows)
+
+
+def test_a_trial_is_asked_for_under_its_sweeps_lock(sessions: Sessions) -> None:
+    """As a deletion takes it first and then the trials, the other way round would be a deadlock."""
+    ended(sessions)
+    said: list[str] = []
+    with sessions.begin() as session:
+        listen(session.get_bind(), "before_cursor_execute", lambda *given: said.append(given[2]))
+        replays.ask(session, 1, None, moment())
+    asked = next(i for i, s in enumerate(said) if "INSERT INTO replays" in s)
+    locks = [i for i, s in enumerate(said) if "FOR UPDATE" in s]
+    assert sessions.kw["bind"].dialect.name == "sqlite" or min(locks) < asked
