@@ -69,6 +69,24 @@ def stop_rule(found: Mapping[str, Any]) -> str:
     return ", or ".join(parts[when] for when in found["when"])
 
 
+def silent(found: Mapping[str, Any]) -> str | None:
+    """Why the stop rule of an extended sweep cannot end it any more; None where it can.
+
+    Args:
+        found: progress' `stop`.
+    """
+    if found.get("judged", True):
+        return None
+    spoke = found.get("spoke")
+    if spoke is None:
+        return "its stop rule is not judged any more: no cohort that was added lies before the last"
+    why = "by evidence" if spoke["when"] == "evidence" else "as futile"
+    return (
+        f"its stop rule stopped it {why} after cohort {spoke['cohort']}, before it was extended, "
+        "and is not judged again"
+    )
+
+
 def e_value(log_e: float) -> str:
     """An e-value to three digits: `28.4`, `1.2e+30`."""
     return f"{math.exp(min(log_e, _LARGEST_LOG)):.3g}"
@@ -110,7 +128,8 @@ def eta(progress: Mapping[str, Any]) -> str | None:
         low, high = map(duration, progress["eta_interval_s"])
         text += f" ({low} to {high})" if low != high else ""
     rule = progress.get("stop")
-    return text + (" unless it stops before" if rule and rule.get("stopped") is None else "")
+    may = rule and rule.get("stopped") is None and silent(rule) is None
+    return text + (" unless it stops before" if may else "")
 
 
 def percent(share: float | None) -> str:

@@ -4,6 +4,7 @@ Counters change once a cohort, and progress is asked for many times between, so 
 found once.
 """
 
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
@@ -76,13 +77,17 @@ def _look(c: PairCounts, alpha: float) -> dict[str, Any]:
 
 
 def stop_json(progress: Progress) -> dict[str, Any] | None:
-    """The stop rule, and where and why it ended the sweep."""
+    """The stop rule, where and why it ended the sweep, and whether it could end it as it is now.
+
+    An extended sweep's rule is not judged again where it spoke before; `spoke` says where.
+    """
     if progress.stop is None:
         return None
-    found = progress.stopped
     return {
         "when": list(progress.stop.when),
         "alpha": progress.stop.alpha,
         "effect": progress.stop.effect,
-        "stopped": {"when": found.when, "cohort": found.cohort} if found else None,
+        "stopped": asdict(progress.stopped) if progress.stopped else None,
+        "judged": progress.judged,
+        "spoke": asdict(progress.spoke) if progress.spoke else None,
     }

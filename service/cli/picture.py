@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from service.words import eta, evidence, heading, rate, rule, stop_rule, stopped
+from service.words import eta, evidence, heading, rate, rule, silent, stop_rule, stopped
 
 #: thresholds that fit a terminal; the report has all of them
 _MOST_THRESHOLDS = 4
@@ -85,7 +85,8 @@ def _stop(progress: Mapping[str, Any]) -> list[str]:
         return []
     if rule["stopped"] is not None:
         return [stopped(rule["stopped"], progress["cohorts"]["total"])]
-    return [f"stops {stop_rule(rule)}"] if progress["state"] in ("waiting", "running") else []
+    going = progress["state"] in ("waiting", "running")
+    return [silent(rule) or f"stops {stop_rule(rule)}"] if going else []
 
 
 def chosen(progress: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -29,6 +29,7 @@ _environment.globals.update(
     claim_at_any_look=claim_at_any_look,
     stopped=words.stopped,
     stop_rule=words.stop_rule,
+    silent=words.silent,
     rule=words.rule,
     heading=words.heading,
     standing=words.standing,

@@ -67,6 +67,8 @@ class Progress:
         stop: its stop rule.
         stopped: what that rule decided.
         extended: how often it was extended.
+        judged_after: that rule is judged past so many settled cohorts; 0 unless it was extended.
+        spoke: what it had decided before an extension, after which it is never judged again.
     """
 
     state: str
@@ -79,10 +81,18 @@ class Progress:
     pairs: tuple[PairCounts, ...]
     stop: Rule | None
     stopped: Stopped | None
+    judged_after: int
+    spoke: Stopped | None
     forecast: Forecast | None
     started_at: datetime | None
     ended_at: datetime | None
     extended: int = 0
+
+    @property
+    def judged(self) -> bool:
+        """Whether some cohort is left, or was, after which its stop rule could end it."""
+        extended = self.judged_after > 0
+        return self.stop is not None and not (extended and self.judged_after + 1 >= self.cohorts)
 
     @property
     def ended(self) -> int:
@@ -129,11 +139,26 @@ def progress(session: Session, sweep: str) -> Progress:
         pairs=counted_pairs(session, sweep),
         stop=rule_of(row.stop),
         stopped=Stopped(row.stopped_when, row.stopped_cohort) if row.stopped_when else None,
+        judged_after=row.judged_after,
+        spoke=_spoke(session, sweep) if row.judged_after and row.stop else None,
         forecast=_forecast(row),
         started_at=row.started_at,
         ended_at=row.ended_at,
         extended=row.extended,
     )
+
+
+def _spoke(session: Session, sweep: str) -> Stopped | None:
+    row = session.execute(_SPOKE, {"of": sweep}).one_or_none()
+    return None if row is None else Stopped(*row)
+
+
+_SPOKE = (
+    select(extensions.c.stopped_when, extensions.c.stopped_cohort)
+    .where(extensions.c.sweep == bindparam("of"), extensions.c.stopped_when.is_not(None))
+    .order_by(extensions.c.number.desc())
+    .limit(1)
+)
 
 
 def _forecast(row: Any) -> Forecast | None:
@@ -155,6 +180,7 @@ _SWEEP = (
         sweeps.c.stop,
         sweeps.c.stopped_when,
         sweeps.c.stopped_cohort,
+        sweeps.c.judged_after,
         sweeps.c.started_at,
         sweeps.c.ended_at,
         forecasts.c.told_at,

@@ -78,7 +78,7 @@ def ask(session: Session, trial: int, classes: Classes, now: datetime) -> int:
     if classes is not None and found.numerics not in classes:
         raise _no_class(f"trial {trial} was trained", str(found.numerics), classes)
     known = select(replays.c.id).where(replays.c.trial == trial, _OPEN)
-    again = session.scalar(known.limit(1))
+    again: int | None = session.scalar(known.limit(1))
     if again is not None:
         return again
     return _write(session, found.sweep, [(trial, found.worker)], now)[0]

@@ -1,9 +1,14 @@
 """Evidence in progress: of counters alone, found once for the same counts, bounded in number."""
 
+from dataclasses import replace
+from io import StringIO
+
 import pytest
+from rich.console import Console
 
 from service.api import evidence
 from service.api.views import progress_json
+from service.cli.picture import draw
 from service.evidence.stopping import Rule
 from service.plan import Criterion
 from service.store.pairing import COUNTED, PairCounts
@@ -37,6 +42,8 @@ def progress(arms: int, criteria: int, pairs: int = 40, rule: Rule | None = None
         ),
         stop=rule,
         stopped=Stopped("futile", 7) if rule else None,
+        judged_after=0,
+        spoke=None,
         forecast=None,
         started_at=None,
         ended_at=None,
@@ -83,7 +90,34 @@ def test_a_stop_is_told_in_lists_too(*, with_evidence: bool) -> None:
         "alpha": 0.01,
         "effect": 0.2,
         "stopped": {"when": "futile", "cohort": 7},
+        "judged": True,
+        "spoke": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("after", "spoke", "says"),
+    [
+        (0, None, None),
+        (7, None, None),
+        (19, None, "no cohort that was added"),
+        (20, Stopped("evidence", 5), "stopped it by evidence after cohort 5, before it was"),
+    ],
+)
+def test_a_stop_rule_that_cannot_end_an_extended_sweep_is_said_to_be_silent(
+    after: int, spoke: Stopped | None, says: str | None
+) -> None:
+    """And nowhere that the sweep may stop before its end."""
+    rule = Rule(("evidence",), 0.05, "two", None)
+    now = replace(progress(2, 2, rule=rule), stopped=None, judged_after=after, spoke=spoke)
+    shown = progress_json(now, None) | {"eta_s": 90.0}
+    assert shown["stop"]["judged"] is (says is None)
+    picture = Console(width=200, record=True, file=StringIO())
+    picture.print(draw("a sweep", shown))
+    text = picture.export_text()
+    assert ("at an e-value of 20" in text) is (says is None)
+    assert (says or "at an e-value of 20") in text
+    assert ("unless it stops" in text) is (says is None)
 
 
 def test_the_primary_contrast_is_looked_at_by_its_rules_alpha() -> None:

@@ -116,6 +116,21 @@ def test_a_sweep_that_stopped_says_where_and_what_carries_the_claim(served: Serv
     assert "McNemar" not in found
 
 
+def test_a_stop_rule_that_is_not_judged_again_after_an_extension_is_said_to_be_silent(
+    served: Served,
+) -> None:
+    sweep = submit(served, seeds=20, stop={"when": "evidence"})
+    served.train_all(lambda task: outcome(task, 0.95 if task.values["noise_eta"] else 0.1))
+    with Client(served.url) as client:
+        client.extend(sweep, seeds=30)
+    text = words(page(served, f"/sweeps/{sweep}"))
+    said = "stop rule stopped it by evidence after cohort 2, before it was extended, and is not"
+    assert f"an e-value of 20; its {said} judged again" in text
+    assert f"Its {said} judged again. Of settled cohorts" in text
+    assert "judged after each settled cohort but the last" not in text
+    assert "The sweep stops" not in text
+
+
 def test_a_finished_sweep_shows_difference_interval_and_p(served: Served) -> None:
     sweep = submit(served, primary={"arm": "noisy", "against": "plain"})
     assert "not finished" in page(served, f"/fragments/sweeps/{sweep}/findings")

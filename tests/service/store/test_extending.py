@@ -23,7 +23,7 @@ from service.store.engine import session_factory
 from service.store.errors import StateConflictError
 from service.store.judging import add_criteria
 from service.store.plans import plan_of
-from service.store.progress import progress
+from service.store.progress import Stopped, progress
 from service.store.tables import arms as arm_rows
 from service.store.tables import cohort_pairs, outcomes, results, trials
 from service.store.tables import settings as setting_rows
@@ -256,6 +256,7 @@ def test_after_a_stop_what_was_cancelled_runs_and_what_was_beyond_counts_in_orde
     with sessions() as session:
         now = progress(session, sweep)
         assert (now.state, now.stopped, now.trials) == ("waiting", None, 80)
+        assert (now.judged, now.spoke) == (False, Stopped("evidence", cohort))
         assert now.settled_cohorts >= cohort
         assert sum(a.ended["cancelled"] for a in now.arms) == 0
     run(sessions, sweep)
@@ -283,10 +284,13 @@ def test_a_rule_that_never_spoke_is_judged_only_past_what_was_settled(sessions: 
             complete(sessions, [outcome(t, 0.95 if t.values["noise_eta"] else low) for t in tasks])
 
     train(0.95)
+    with sessions() as session:
+        assert progress(session, sweep).judged
     assert extend(sessions, sweep, seeds=60)
     train(0.1)
     with sessions() as session:
         now = progress(session, sweep)
+        assert (now.judged, now.judged_after, now.spoke) == (True, 2, None)
         assert now.stopped is not None
         assert 2 < now.stopped.cohort < 12
 
