@@ -117,7 +117,7 @@ def seen(served: Served, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Everything that anybody can look at."""
     found = {}
     for path in PATHS:
-        reply = httpx.get(served.url + path, trust_env=False)
+        reply = httpx.get(served.url + path, trust_env=False, timeout=120)
         assert reply.status_code in (200, 404), (path, reply.text)
         found[path] = reply.text
     for command in COMMANDS:

@@ -21,7 +21,7 @@ def submit(served: Served, **changes: object) -> str:
 
 
 def page(served: Served, path: str) -> str:
-    reply = httpx.get(served.url + path, trust_env=False)
+    reply = httpx.get(served.url + path, trust_env=False, timeout=60)
     assert reply.status_code == 200, reply.text
     return reply.text
 
@@ -239,20 +239,26 @@ def test_opening_a_page_takes_no_write_lock(served: Served) -> None:
     with writing.begin() as session:
         session.connection()  # BEGIN IMMEDIATE
         for path in ("/", f"/sweeps/{sweep}", f"/fragments/sweeps/{sweep}"):
-            assert httpx.get(served.url + path, timeout=5, trust_env=False).status_code == 200
+            assert httpx.get(served.url + path, trust_env=False, timeout=60).status_code == 200
 
 
 def test_an_unchanged_fragment_is_not_sent_again(served: Served) -> None:
     sweep = submit(served)
     url = f"{served.url}/fragments/sweeps/{sweep}"
-    tag = httpx.get(url, trust_env=False).headers["ETag"]
-    same = httpx.get(url, headers={"If-None-Match": tag}, trust_env=False)
+    tag = httpx.get(url, trust_env=False, timeout=60).headers["ETag"]
+    same = httpx.get(url, headers={"If-None-Match": tag}, trust_env=False, timeout=60)
     assert (same.status_code, same.content) == (304, b"")
     served.train(1)
-    assert httpx.get(url, headers={"If-None-Match": tag}, trust_env=False).status_code == 200
+    assert (
+        httpx.get(url, headers={"If-None-Match": tag}, trust_env=False, timeout=60).status_code
+        == 200
+    )
 
 
 def test_an_unknown_sweep_and_file_are_not_found(served: Served) -> None:
     for path in ("/sweeps/nothing", "/static/nothing.js", "/static/..%2Fpages.py"):
-        assert httpx.get(served.url + path, trust_env=False).status_code == 404
-    assert "there is no sweep" in httpx.get(f"{served.url}/sweeps/x", trust_env=False).text.lower()
+        assert httpx.get(served.url + path, trust_env=False, timeout=60).status_code == 404
+    assert (
+        "there is no sweep"
+        in httpx.get(f"{served.url}/sweeps/x", trust_env=False, timeout=60).text.lower()
+    )
