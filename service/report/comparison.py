@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from service.plan import Arm, Criterion
 from service.report.across import Column, across, column
+from service.report.rounding import rounded
 from service.report.sample import read
 from service.report.shared import ChoiceError, Side, chosen, no_pairs, rules_of, shared, unnamed
 from service.report.together import Evidence, together
@@ -58,11 +59,12 @@ def compare(
         paired = _paired(session, (one, first), (two, second), rules, now)
     else:
         paired = {"not_possible": why}
-    return {
+    found = {
         "sweeps": [_sweep_json(side, now[side.sweep]) for side in (one, two)],
         "paired": paired,
         "merged": together(*(Evidence(side, _primary(now[side.sweep])) for side in (one, two))),
     }
+    return rounded(found)  # as a report's numbers are
 
 
 def _paired(

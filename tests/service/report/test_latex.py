@@ -75,7 +75,7 @@ def test_the_numbers_are_the_findings(sqlite: Engine) -> None:
         assert row in text
     k = primary["contrasts"][0]
     assert f"{k['table']['only_a']}/{k['table']['only_b']} & ${100 * k['difference']:+.1f}$" in text
-    assert "succeeds more often" in text
+    assert "the outcomes that are missing could undo it" in text
     assert found.findings_hash in text
 
 

@@ -40,7 +40,7 @@ def test_the_page_has_the_report_and_all_figures(sqlite: Engine) -> None:
     text = render_html(report, list(every(found)))
     assert report.findings_hash in text
     assert report.run_log["bundle_hash"] in text
-    assert "succeeds more often: interval and test agree." in text
+    assert "the outcomes that are missing could undo it." in text
     names = [figure.name for figure in every(found)]
     assert re.findall(r'<figure id="figure-(\w+)">', text) == names
     assert text.count("<svg") == len(names) == 7

@@ -201,7 +201,7 @@ def test_the_distribution_at_a_threshold_is_the_success_rate(sqlite: Engine) -> 
             assert at[0] == e["rate"]
     assert isinstance(figure, Figure)
     assert "4 without a value count as worse" in figure.caption
-    assert max(r["y"] for r in rows) == 5 / 6
+    assert max(r["y"] for r in rows) == pytest.approx(5 / 6)
 
 
 def test_those_that_wait_at_the_budget_are_those_without_success(drawn: catalogue.Material) -> None:
