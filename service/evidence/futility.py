@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from service.evidence.expected import ExpectedStop, simulated
 from service.evidence.pairs import Sided
 from service.evidence.plan import ALPHA
-from service.evidence.sequential import _BETS
+from service.evidence.sequential import gains
 
 #: simulated sweeps, and looks of each: every look weighs 80 bets
 RUNS = 2_000
@@ -19,11 +19,8 @@ def log_e_difference(
     won: NDArray[np.int64], lost: NDArray[np.int64], pairs: int, difference: float
 ) -> NDArray[np.float64]:
     """`sequential.log_e_difference` of arrays: pairs that the arm alone won, or lost."""
-    m = (difference + 1) / 2
-    bets = np.concatenate([_BETS / m, -_BETS / (1 - m)])
-    gains = np.stack([np.log1p(-bets * m), np.log1p(bets * (0.5 - m)), np.log1p(bets * (1 - m))])
     counts = np.stack([lost, pairs - won - lost, won], axis=-1)
-    log_capital = counts @ gains
+    log_capital = counts @ np.stack(gains(difference))
     largest = log_capital.max(axis=-1)
     mean = np.exp(log_capital - largest[..., None]).mean(axis=-1)
     return np.asarray(largest + np.log(mean), np.float64)

@@ -16,11 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import betainc, betaln
 
 from service.evidence.pairs import Pairs, Sided
 from service.evidence.unseen import Unseen, against_claim, least, most
+
+Floats = NDArray[np.float64]
 
 ALPHA = 0.05
 #: bets on each side of nothing, as shares of the largest that cannot lose all
@@ -112,6 +115,20 @@ def _root(above: Callable[[float], float], low: float, high: float) -> float:
     return float(found)
 
 
+def gains(difference: float) -> tuple[Floats, Floats, Floats]:
+    """(80,) each: what a pair adds to the logarithm of each bet's capital.
+
+    Of a pair that only b won, of one that both or neither won, of one that only a won; see
+    `log_e_difference`.
+
+    Args:
+        difference: -1 < difference < 1, which is bet against.
+    """
+    m = (difference + 1) / 2
+    bets = np.concatenate([_BETS / m, -_BETS / (1 - m)])
+    return np.log1p(-bets * m), np.log1p(bets * (0.5 - m)), np.log1p(bets * (1 - m))
+
+
 def log_e_difference(pairs: Pairs, difference: float) -> float:
     """Log of the e-value against "the arms' rates differ by this much".
 
@@ -125,13 +142,9 @@ def log_e_difference(pairs: Pairs, difference: float) -> float:
         pairs: the paired table so far.
         difference: -1 < difference < 1.
     """
-    m = (difference + 1) / 2
-    same = pairs.both + pairs.neither
-    bets = np.concatenate([_BETS / m, -_BETS / (1 - m)])
+    only_b, same, only_a = gains(difference)
     log_capital = (
-        pairs.only_b * np.log1p(-bets * m)
-        + same * np.log1p(bets * (0.5 - m))
-        + pairs.only_a * np.log1p(bets * (1 - m))
+        pairs.only_b * only_b + (pairs.both + pairs.neither) * same + pairs.only_a * only_a
     )
     largest = log_capital.max()
     return float(largest + math.log(np.exp(log_capital - largest).mean()))

@@ -1,14 +1,14 @@
 """Several arms on the same (setting, seed): Cochran's Q, then each pair with McNemar and Holm."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc
-from scipy.stats import false_discovery_control
 
 from service.evidence.estimate import Test
 from service.evidence.pairs import Pairs, Sided
@@ -60,10 +60,20 @@ class Blocks:
 
     def pair(self, first: int, second: int) -> Pairs:
         """The paired table of two arms, by their places."""
-        table = {(one, other): 0 for one in (True, False) for other in (True, False)}
-        for pattern, count in self.patterns.items():
-            table[bool(pattern[first]), bool(pattern[second])] += count
-        return Pairs(table[True, True], table[True, False], table[False, True], table[False, False])
+        common = self._together[first][second]
+        a, b = self._together[first][first], self._together[second][second]
+        return Pairs(common, a - common, b - common, self.n - a - b + common)
+
+    @cached_property
+    def _together(self) -> list[list[int]]:
+        """Blocks in which two arms both succeeded: all of them out of one product.
+
+        64 arms make 2,016 pairs.
+        """
+        rows = np.array(list(self.patterns), np.float64).reshape(-1, len(self.arms))
+        counts = np.array(list(self.patterns.values()), np.float64)
+        found: list[list[int]] = (rows.T @ (rows * counts[:, None])).astype(np.int64).tolist()
+        return found
 
     def cochran_q(self) -> Test:
         """Whether all arms succeed equally often. Cochran 1950, Biometrika 37:256.
@@ -126,22 +136,8 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
     Holm 1979, Scandinavian Journal of Statistics 6:65. None, a test that could not be made, stays
     None and does not count.
     """
-    return _adjusted(p, _holm)
-
-
-def benjamini_hochberg(p: Sequence[float | None]) -> list[float | None]:
-    """Adjusted p-values that keep the false-discovery rate under alpha; None as in `holm`.
-
-    Benjamini & Hochberg 1995, JRSS B 57:289.
-    """
-    return _adjusted(p, false_discovery_control)
-
-
-def _adjusted(p: Sequence[float | None], adjust: Callable[[Floats], Floats]) -> list[float | None]:
     known = np.array([value for value in p if value is not None])
-    if not len(known):
-        return [None] * len(p)
-    adjusted = iter(adjust(known).tolist())
+    adjusted = iter(_holm(known).tolist())
     return [None if value is None else next(adjusted) for value in p]
 
 

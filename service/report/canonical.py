@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
 from typing import Any
 
 
@@ -17,11 +16,3 @@ def canonical(content: Any) -> bytes:
 def digest(content: Any) -> str:
     """SHA-256 (hex) of canonical JSON."""
     return hashlib.sha256(canonical(content)).hexdigest()
-
-
-def digest_lines(lines: Iterable[Any]) -> str:
-    """SHA-256 (hex) over canonical JSON lines, streamed."""
-    total = hashlib.sha256()
-    for line in lines:
-        total.update(canonical(line) + b"\n")
-    return total.hexdigest()

@@ -175,7 +175,3 @@ def _whole(schema: Any, parts: dict[str, Any]) -> Any:
     if "$ref" in schema:
         return _whole(parts[schema["$ref"].removeprefix("#/$defs/")], parts)
     return {k: _whole(v, parts) for k, v in schema.items() if k != "$defs"}
-
-
-#: a spec, for the OpenAPI description
-SCHEMA: dict[str, Any] = whole(Shape)

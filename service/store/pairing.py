@@ -5,7 +5,7 @@ for charts over cohorts; `pair_counts` keeps their sum.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -202,20 +202,6 @@ _PRIMARY = (
     )
     .where(pair_counts.c.sweep == bindparam("of"), pair_counts.c.rank == 0, criteria.c.primary == 1)
 )
-
-
-def over_cohorts(
-    session: Session, sweep: str, criterion: int, arm: int, against: int
-) -> Iterator[Mapping[str, int]]:
-    """What each settled cohort gave to a contrast, first cohort first."""
-    c = cohort_pairs.c
-    query = (
-        select(*(c[name] for name in COUNTED))
-        .where(c.sweep == sweep, c.criterion == criterion, c.arm == arm, c.against == against)
-        .order_by(c.cohort)
-    )
-    for r in session.execute(query).mappings():
-        yield dict(r)
 
 
 def _counts(r: RowMapping) -> PairCounts:

@@ -6,28 +6,17 @@ counters never go past the cohort at which a sweep was stopped; what comes later
 outside the findings.
 """
 
-from collections import Counter, defaultdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, func, select, update
+from sqlalchemy import RowMapping, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from service.evidence.stopping import When, rule_of, verdict
-from service.store.counters import Additions, add, add_successes
 from service.store.ending import close, end_if_done
 from service.store.pairing import count_cohort, primary_pairs
-from service.store.tables import (
-    END_STATES,
-    arms,
-    cells,
-    cohorts,
-    successes,
-    sweeps,
-    trials,
-)
-
-_SETTLED = tuple(f"settled_{state}" for state in END_STATES)
+from service.store.tables import cohorts, sweeps
+from service.store.tally import tally
 
 
 def advance(session: Session, held: RowMapping, now: datetime) -> bool:
@@ -66,7 +55,8 @@ def settle(session: Session, held: RowMapping) -> When | None:
         size = held["cells"] * min(held["cohort"], held["seeds"] - settled * held["cohort"])
         if session.scalar(_TERMINAL, {"of": sweep, "number": settled}) != size:
             break
-        _settle_cohort(session, sweep, settled)
+        tally(session, sweep, settled, settled + 1, 1)
+        count_cohort(session, sweep, settled)
         settled += 1
         early = settled * held["cohort"] < held["seeds"]  # else the plan is met
         if rule is not None and early and settled > held["judged_after"]:
@@ -83,29 +73,3 @@ def settle(session: Session, held: RowMapping) -> When | None:
 _TERMINAL = select(cohorts.c.terminal).where(
     cohorts.c.sweep == bindparam("of"), cohorts.c.index == bindparam("number")
 )
-_HERE = (trials.c.sweep == bindparam("of"), trials.c.cohort == bindparam("number"))
-_ENDED = (
-    select(trials.c.cell, trials.c.arm, trials.c.state, func.count().label("n"))
-    .where(*_HERE)
-    .group_by(trials.c.cell, trials.c.arm, trials.c.state)
-)
-_WON = (
-    select(trials.c.cell, trials.c.arm, successes.c.criterion, func.count().label("n"))
-    .join(successes, successes.c.trial == trials.c.id)
-    .where(*_HERE, successes.c.success == 1)
-    .group_by(trials.c.cell, trials.c.arm, successes.c.criterion)
-)
-
-
-def _settle_cohort(session: Session, sweep: str, cohort: int) -> None:
-    here = {"of": sweep, "number": cohort}
-    by_arm: Additions = defaultdict(Counter)
-    by_cell: Additions = defaultdict(Counter)
-    for r in session.execute(_ENDED, here):
-        by_arm[sweep, r.arm][f"settled_{r.state}"] += r.n
-        by_cell[r.cell,][f"settled_{r.state}"] += r.n
-    add(session, arms, ("sweep", "index"), _SETTLED, by_arm)
-    add(session, cells, ("id",), _SETTLED, by_cell)
-    won = Counter({(r.cell, r.arm, r.criterion): r.n for r in session.execute(_WON, here)})
-    add_successes(session, sweep, "settled", won)
-    count_cohort(session, sweep, cohort)

@@ -5,25 +5,15 @@ trials, which must not have changed since, and subtracted.
 """
 
 from collections import Counter, defaultdict
-from typing import Any
 
 from sqlalchemy import RowMapping, bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from service.store.counters import Additions, add, add_successes
+from service.store.counters import Additions, add
 from service.store.pairing import COUNTED
-from service.store.tables import (
-    END_STATES,
-    arms,
-    cells,
-    cohort_pairs,
-    pair_counts,
-    successes,
-    sweeps,
-    trials,
-)
+from service.store.tables import cohort_pairs, pair_counts, sweeps
+from service.store.tally import tally
 
-_SETTLED = tuple(f"settled_{state}" for state in END_STATES)
 _KEYS = ("sweep", "criterion", "arm", "against")
 
 
@@ -38,15 +28,7 @@ def unsettle(session: Session, held: RowMapping, first: int) -> None:
     if first >= settled:
         return
     here = {"of": sweep, "first": first, "settled": settled}
-    by_arm: Additions = defaultdict(Counter)
-    by_cell: Additions = defaultdict(Counter)
-    for r in session.execute(_ENDED, here):
-        by_arm[sweep, r.arm][f"settled_{r.state}"] -= r.n
-        by_cell[r.cell,][f"settled_{r.state}"] -= r.n
-    add(session, arms, ("sweep", "index"), _SETTLED, by_arm)
-    add(session, cells, ("id",), _SETTLED, by_cell)
-    won = {(r.cell, r.arm, r.criterion): -r.n for r in session.execute(_WON, here)}
-    add_successes(session, sweep, "settled", won)
+    tally(session, sweep, first, settled, -1)
     pairs: Additions = defaultdict(Counter)
     for r in session.execute(_PAIRS, here):
         for name in COUNTED:
@@ -56,23 +38,11 @@ def unsettle(session: Session, held: RowMapping, first: int) -> None:
     session.execute(update(sweeps).where(sweeps.c.id == sweep).values(settled_cohorts=first))
 
 
-def _between(column: Any) -> Any:
-    return (column >= bindparam("first")) & (column < bindparam("settled"))
-
-
-_HERE = (trials.c.sweep == bindparam("of"), _between(trials.c.cohort))
-_ENDED = (
-    select(trials.c.cell, trials.c.arm, trials.c.state, func.count().label("n"))
-    .where(*_HERE)
-    .group_by(trials.c.cell, trials.c.arm, trials.c.state)
+_THESE = (
+    cohort_pairs.c.sweep == bindparam("of"),
+    cohort_pairs.c.cohort >= bindparam("first"),
+    cohort_pairs.c.cohort < bindparam("settled"),
 )
-_WON = (
-    select(trials.c.cell, trials.c.arm, successes.c.criterion, func.count().label("n"))
-    .join(successes, successes.c.trial == trials.c.id)
-    .where(*_HERE, successes.c.success == 1)
-    .group_by(trials.c.cell, trials.c.arm, successes.c.criterion)
-)
-_THESE = (cohort_pairs.c.sweep == bindparam("of"), _between(cohort_pairs.c.cohort))
 _PAIRS = (
     select(
         cohort_pairs.c.criterion,

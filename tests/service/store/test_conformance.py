@@ -35,7 +35,14 @@ from service.store.errors import (
 )
 from service.store.plans import plan_of
 from service.store.progress import cell_counts, progress
-from service.store.tables import END_STATES, arm_successes, arms, metadata, successes
+from service.store.tables import (
+    END_STATES,
+    arm_successes,
+    arms,
+    cohort_pairs,
+    metadata,
+    successes,
+)
 from service.store.tables import trials as rows
 from tests.service.samples import NUMERICS, moment, outcome, plan
 from workers.messages import Assignment, Failure, Outcome
@@ -125,8 +132,10 @@ def check_pairs(sessions: Sessions, sweep: str) -> None:
             recount = report_pairing.table(pairs, won(sample, whole.criteria[c.criterion]))
             assert c.counts == asdict(recount), (c.criterion, c.arm)
             total = Counter(dict.fromkeys(pairing.COUNTED, 0))
-            for each in pairing.over_cohorts(session, sweep, c.criterion, c.arm, c.against):
-                total.update(each)
+            of = {"sweep": sweep, "criterion": c.criterion, "arm": c.arm, "against": c.against}
+            each = select(cohort_pairs).where(*(cohort_pairs.c[k] == v for k, v in of.items()))
+            for row in session.execute(each).mappings():
+                total.update({name: row[name] for name in pairing.COUNTED})
             assert total == c.counts
 
 
