@@ -23,6 +23,12 @@ INTERRUPTED = 130
 
 Url = Annotated[str, typer.Option("--url", envvar="SEEDBED_URL", help="Where the service listens.")]
 DEFAULT = "http://127.0.0.1:8321"
+SpecFile = Annotated[
+    str | None, typer.Argument(metavar="[FILE]", help="A spec in YAML or JSON; - reads stdin.")
+]
+PresetName = Annotated[
+    str | None, typer.Option("--preset", help="A ready sweep, by name, instead of a file.")
+]
 SweepId = Annotated[str, typer.Argument(metavar="ID", help="The sweep's id.")]
 
 #: columns of what is piped or written to a file, where no terminal sets a width

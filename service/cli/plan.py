@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.connection import DEFAULT, USAGE, Url, connected, console, fail
+from service.cli.connection import (
+    DEFAULT,
+    USAGE,
+    PresetName,
+    SpecFile,
+    Url,
+    connected,
+    console,
+    fail,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,13 +29,9 @@ _ALL = 99.9
 
 
 def plan(
-    file: Annotated[
-        str | None, typer.Argument(metavar="[FILE]", help="A spec in YAML or JSON; - reads stdin.")
-    ] = None,
+    file: SpecFile = None,
     *,
-    preset: Annotated[
-        str | None, typer.Option("--preset", help="A ready sweep, by name, instead of a file.")
-    ] = None,
+    preset: PresetName = None,
     seeds: Annotated[
         int | None, typer.Option("--seeds", min=1, help="As if with so many seeds a cell.")
     ] = None,

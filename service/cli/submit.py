@@ -13,6 +13,8 @@ from service.cli.connection import (
     INTERRUPTED,
     REFUSED,
     USAGE,
+    PresetName,
+    SpecFile,
     SweepId,
     Url,
     connected,
@@ -25,13 +27,9 @@ if TYPE_CHECKING:
 
 
 def submit(
-    file: Annotated[
-        str | None, typer.Argument(metavar="[FILE]", help="A spec in YAML or JSON; - reads stdin.")
-    ] = None,
+    file: SpecFile = None,
     *,
-    preset: Annotated[
-        str | None, typer.Option("--preset", help="A ready sweep, by name, instead of a file.")
-    ] = None,
+    preset: PresetName = None,
     seeds: Annotated[
         int | None, typer.Option("--seeds", min=1, help="So many seeds a cell.")
     ] = None,

@@ -1,7 +1,7 @@
 """Counts of pairs, moved by whole cohorts as they settle: progress and stop rules scan nothing.
 
 A contrast is an arm against another at a criterion. `cohort_pairs` keeps what each cohort gave,
-for charts over cohorts; `pair_counts` keeps their sum.
+so that it can be taken out again; `pair_counts` keeps their sum.
 """
 
 from collections import Counter, defaultdict
@@ -53,7 +53,7 @@ class PairCounts:
         criterion, arm, against: indices.
         first: whether the arms are those of the primary contrast, whatever the criterion.
         sided: as declared for the primary contrast at the primary criterion; elsewhere two.
-        counts: of each of both, only_a, ... missing, as in `service.store.evidence.PairTable`.
+        counts: of each of both, only_a, ... missing, as in `service.report.pairing.PairTable`.
     """
 
     criterion: int

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -22,19 +23,30 @@ from service.store.plans import plan_of
 
 @dataclass(frozen=True)
 class Material:
-    """What figures are drawn from: settled cohorts only.
+    """What figures are drawn from, settled cohorts only; what no figure asks for is not read.
 
     Attributes:
+        session: the one that the report was built in, which sees the store at one moment.
+        sweep: its id.
         plan: the sweep's.
         findings: of its report.
-        sample: every settled trial.
-        curves: evaluation curves of the first seeds.
     """
 
+    session: Session
+    sweep: str
     plan: Plan
     findings: Mapping[str, Any]
-    sample: Sample
-    curves: Sequence[Course]
+
+    @cached_property
+    def sample(self) -> Sample:
+        """Every settled trial."""
+        return read(self.session, self.sweep, self.plan)
+
+    @cached_property
+    def curves(self) -> Sequence[Course]:
+        """Evaluation curves of the first seeds."""
+        streamed = settled_curves(self.session, self.sweep, seeds_read(self.plan))
+        return tuple(Course(arm, state, decode(curve)) for arm, state, curve in streamed)
 
 
 _DRAWN: Mapping[str, Callable[[Material], Figure | NotDrawn]] = {
@@ -51,15 +63,12 @@ NAMES = tuple(_DRAWN)
 
 
 def gather(session: Session, sweep: str, findings: Mapping[str, Any]) -> Material:
-    """Reads what figures need besides the findings.
+    """What figures are drawn from.
 
     Raises:
         UnknownSweepError: there is no such sweep.
     """
-    plan = plan_of(session, sweep)
-    streamed = settled_curves(session, sweep, seeds_read(plan))
-    curves = tuple(Course(arm, state, decode(curve)) for arm, state, curve in streamed)
-    return Material(plan, findings, read(session, sweep, plan), curves)
+    return Material(session, sweep, plan_of(session, sweep), findings)
 
 
 def figure(name: str, material: Material) -> Figure | NotDrawn:

@@ -70,7 +70,9 @@ def material(sessions: Sessions, sweep: str) -> tuple[Report, Material]:
     """A sweep's report, and what its figures are drawn from."""
     with sessions() as session:
         report = build(session, sweep)
-        return report, gather(session, sweep, report.findings)
+        found = gather(session, sweep, report.findings)
+        _ = found.sample, found.curves  # read while the session is open
+        return report, found
 
 
 def parquet(sessions: Sessions, sweep: str) -> bytes:
