@@ -13,6 +13,22 @@ from service.store.engine import open_engine, session_factory, upgrade
 _numbers = itertools.count()
 
 
+@pytest.fixture(autouse=True)
+def subnormal() -> Iterator[None]:
+    """The service reckons with subnormal numbers; what trained in this thread before flushes them.
+
+    `workers.numerics.settle` sets that mode, and a worker is a process of its own.
+    """
+    flushed = float("2e-308") / 4 == 0
+    if flushed:
+        import torch  # noqa: PLC0415 - whoever set the mode has imported it
+
+        torch.set_flush_denormal(False)
+    yield
+    if flushed:
+        torch.set_flush_denormal(True)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """An empty store at the newest schema, on each database."""
