@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 import workers  # noqa: F401 - fixes MKL's mode first
 from workers.pool import settle_environment
@@ -14,9 +13,6 @@ from workers.pool import settle_environment
 settle_environment()  # whichever test imports Ray first
 # a shell starts what runs in the background deaf to Ctrl-C, and children would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# machines are shared: how long an example takes, or its drawing, says nothing of what is tested
-settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")
