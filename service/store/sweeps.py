@@ -30,6 +30,24 @@ CODE_CHANGED = "code_changed"
 
 
 @dataclass(frozen=True)
+class Handling:
+    """How a sweep is to be treated; it changes no trial and no finding.
+
+    Attributes:
+        priority: -100 ... 100; sweeps of a higher one are served first.
+        labels: words to find it by.
+        note: what a person wrote about it.
+    """
+
+    priority: int = 0
+    labels: tuple[str, ...] = ()
+    note: str = ""
+
+
+ORDINARY = Handling()
+
+
+@dataclass(frozen=True)
 class SweepView:
     """A sweep as others see it; `classes` are the numerics classes it has kept to, in order."""
 
@@ -45,6 +63,10 @@ class SweepView:
     ended_at: datetime | None
     offered_class: str | None
     criteria_version: int
+    owner: str
+    priority: int
+    labels: tuple[str, ...]
+    note: str
     classes: tuple[str, ...]
 
 
@@ -54,10 +76,14 @@ def create(
     *,
     now: datetime,
     idempotency_key: tuple[str, str] | None = None,
+    owner: str = "",
+    handling: Handling = ORDINARY,
 ) -> tuple[str, bool]:
     """Writes a sweep; returns its id and whether it is new.
 
     Args:
+        owner: whose it is; '' is nobody, where there are no users.
+        handling: how it is to be treated; it moves no trial.
         idempotency_key: the key and a hash of the body; the same pair again gives the same sweep,
             also when both come at once.
 
@@ -66,17 +92,24 @@ def create(
     """
     sweep = new_id()
     if idempotency_key is None:
-        write_plan(session, sweep, plan, now)
+        _write(session, sweep, plan, now, owner, handling)
         return sweep, True
     while True:
         known = keyed(session, idempotency_key)
         if known is not None:
             return known, False
         with session.begin_nested() as attempt:
-            write_plan(session, sweep, plan, now)
+            _write(session, sweep, plan, now, owner, handling)
             if _take(session, idempotency_key, sweep):
                 return sweep, True
             attempt.rollback()  # whoever took the key meanwhile has committed: look again
+
+
+def _write(
+    session: Session, sweep: str, plan: Plan, now: datetime, owner: str, handling: Handling
+) -> None:
+    write_plan(session, sweep, plan, now)
+    _set(session, sweep, owner=owner, **vars(handling) | {"labels": list(handling.labels)})
 
 
 def keyed(session: Session, idempotency_key: tuple[str, str]) -> str | None:
@@ -137,6 +170,7 @@ def _view(session: Session, row: RowMapping) -> SweepView:
     classes = session.scalars(query.order_by(sweep_classes.c.rank)).all()
     names = SweepView.__dataclass_fields__.keys() - {"classes"}
     shown = {name: row[name] for name in names} | {"state": _state(row)}
+    shown["labels"] = tuple(row["labels"])
     return SweepView(**shown, classes=tuple(classes))
 
 

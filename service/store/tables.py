@@ -96,6 +96,10 @@ sweeps = Table(
     Column("stopped_when", String(16)),
     _counter("judged_after"),
     Column("criteria_version", Integer, nullable=False, server_default="1"),
+    Column("owner", Text, nullable=False, server_default=""),
+    _counter("priority"),
+    Column("labels", JSON, nullable=False, server_default="[]"),
+    Column("note", Text, nullable=False, server_default=""),
     Column("class_id", ForeignKey("numerics_classes.id")),
     Column("offered_class", ForeignKey("numerics_classes.id")),
     Column("created_at", UtcDateTime, nullable=False),
@@ -107,6 +111,8 @@ sweeps = Table(
     CheckConstraint(f"({_in('state', ENDED_SWEEPS)}) = (ended_at IS NOT NULL)", "ended"),
     CheckConstraint("seeds > 0 AND cohort > 0 AND cells > 0", "sizes"),
     CheckConstraint("trials = seeds * cells", "trials"),
+    CheckConstraint("priority BETWEEN -100 AND 100", "priority"),
+    Index("ix_sweeps_owner", "owner", "id"),
     CheckConstraint(f"stopped_when IS NULL OR {_in('stopped_when', WHEN)}", "stopped_when"),
     CheckConstraint(
         "(stopped_cohort IS NULL) = (stopped_when IS NULL)"
