@@ -13,7 +13,7 @@ from models.catalog import experiments
 from models.kernels import compiler
 from workers import CUBLAS_MODE, MKL_MODE
 
-_ENGINE = ("__init__.py", "pack.py", "isolation.py", "lane.py", "numerics.py")
+_ENGINE = ("__init__.py", "pack.py", "isolation.py", "lane.py", "lane_file.py", "numerics.py")
 
 
 def settle() -> None:

@@ -122,10 +122,22 @@ class Pack:
         A value that an assignment lacks, since its sweep is older than the hyper-parameter, is the
         default's.
         """
-        whole = [replace(a, values={**self._defaults, **a.values}) for a in assignments]
+        whole = [self.whole(a) for a in assignments]
         done, failures = isolated(whole, self._tiles(whole), self._init, lambda a: a)
         self.lanes += [lane for lanes in done for lane in lanes]
         return failures
+
+    def whole(self, assignment: Assignment) -> Assignment:
+        """The same with a value for each per-lane hyper-parameter."""
+        return replace(assignment, values={**self._defaults, **assignment.values})
+
+    def fresh(self, assignment: Assignment) -> Lane:
+        """What the trial's lane is at step 0; the pack does not take it."""
+        return self._init([self.whole(assignment)])[0]
+
+    def resume(self, lanes: Sequence[Lane]) -> None:
+        """Takes lanes that stood at a boundary before, here or elsewhere."""
+        self.lanes += lanes
 
     def drop(self, unwanted: set[tuple[int, int]]) -> list[tuple[int, int]]:
         """Ends (trial, attempt) without an outcome; returns those that were here."""
