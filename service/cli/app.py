@@ -11,11 +11,13 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    epilog="All but serve, backup, db, demo and bench speak to a running service (--url, "
-    "SEEDBED_URL).",
+    epilog="All but serve, api, dispatcher, backup, db, demo and bench speak to a running service "
+    "(--url, SEEDBED_URL).",
 )
 
 app.command()(operate.serve)
+app.command()(operate.api)
+app.command()(operate.dispatcher)
 app.command()(plan.plan)
 app.command()(submit.submit)
 app.command()(submit.watch)

@@ -53,14 +53,57 @@ def serve(
         host=host, port=port, state_folder=state_folder, workers=workers, device=device
     )
     from service.dispatch.loop import LeaseLostError
-    from service.embedded import PortTakenError
-    from service.embedded import serve as run
     from service.folder import OpenFolderError
     from service.gpus import TooFewGpusError
+    from service.processes.binding import PortTakenError
+    from service.processes.embedded import serve as run
     from service.store.errors import StoreError
 
     with spoken(StoreError, OpenFolderError, PortTakenError, TooFewGpusError, LeaseLostError):
         run(configuration)
+
+
+def api(
+    host: Annotated[str | None, typer.Option("--host", help="Address to bind.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")
+    ] = None,
+) -> None:
+    """Run the API alone, one of any number on a PostgreSQL store, until Ctrl-C."""
+    configuration = configured(host=host, port=port)
+    from service.processes.api import serve_api
+    from service.processes.binding import PortTakenError
+    from service.store.errors import StoreError
+
+    with spoken(StoreError, PortTakenError):
+        serve_api(configuration)
+
+
+def dispatcher(
+    *,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Ray workers.")] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="Where trials train: cpu or cuda.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say what the one with this state folder does.")
+    ] = False,
+) -> None:
+    """Run the dispatcher alone, active or a standby on a PostgreSQL store, until Ctrl-C."""
+    configuration = configured(workers=workers, device=device)
+    from service.processes.pulse import NoPulseError
+    from service.processes.pulse import check as look
+
+    if check:
+        with spoken(NoPulseError):
+            typer.echo(look(configuration.state_folder))
+        return
+    from service.gpus import TooFewGpusError
+    from service.processes.dispatcher import dispatch
+    from service.store.errors import StoreError
+
+    with spoken(StoreError, TooFewGpusError):
+        dispatch(configuration)
 
 
 def backup(
@@ -91,8 +134,8 @@ def backup(
 def upgrade() -> None:
     """Bring the store's schema to the newest version; `serve` does the same at its start."""
     configuration = configured()
-    from service.embedded import ownership
     from service.folder import OpenFolderError, prepare
+    from service.processes.store import ownership
     from service.store.engine import open_engine
     from service.store.engine import upgrade as migrate
     from service.store.errors import StoreError

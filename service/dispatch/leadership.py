@@ -9,11 +9,18 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from service.dispatch.faults import unreachable
 from service.store import lease
+from service.store.lease import LEASE
+
+__all__ = ["LEASE", "LEASE_TTL_S", "RENEW_S", "LeaseLostError", "await_lease", "hold", "now"]
 
 log = structlog.get_logger()
 
-LEASE = "dispatcher"
-LEASE_TTL_S = 15.0
+#: a standby takes over so long after the last renewal of a dispatcher that was killed
+LEASE_TTL_S = 6.0
+#: the lease is renewed this often, and again at the end of a turn that took longer
+RENEW_S = 2.0
+#: a standby looks this often
+LOOK_S = 0.5
 
 
 class LeaseLostError(Exception):
@@ -39,23 +46,41 @@ def hold(session: Session, holder: str) -> None:
 
 
 def await_lease(
-    sessions: sessionmaker[Session], holder: str, stop: threading.Event, say: Callable[[str], None]
+    sessions: sessionmaker[Session],
+    holder: str,
+    stop: threading.Event,
+    say: Callable[[str], None],
+    beat: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Waits until this holder has the dispatcher's lease; False if told to stop before."""
+    """Waits until this holder has the dispatcher's lease; False if told to stop before.
+
+    It looks first and takes only then: taking would wait for the active one's transaction.
+
+    Args:
+        say: told once that another is active.
+        beat: called at every look.
+    """
     told = False
     while not stop.is_set():
+        beat()
         try:
-            with sessions.begin() as session:
-                hold(session, holder)
-        except LeaseLostError:
-            if not told:
-                say("another dispatcher is active on this store; waiting for its lease to end")
-                told = True
+            if _take(sessions, holder):
+                return True
         except Exception as error:
             if not unreachable(error):
                 raise
             log.warning("store_unreachable", error=str(error))
         else:
-            return True
-        stop.wait(1.0)
+            if not told:
+                say("another dispatcher is active on this store; waiting for its lease to end")
+                told = True
+        stop.wait(LOOK_S)
     return False
+
+
+def _take(sessions: sessionmaker[Session], holder: str) -> bool:
+    with sessions.begin() as session:
+        moment = lease.clock(session, now())
+        if lease.taken(session, LEASE, holder, moment):
+            return False
+        return lease.acquire(session, LEASE, holder, LEASE_TTL_S, moment)

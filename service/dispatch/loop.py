@@ -3,15 +3,16 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
+from service.dispatch.announcing import announcement, due
 from service.dispatch.faults import MOST_FAILED, pause_s, unreachable
 from service.dispatch.leadership import (
     LEASE,
-    LEASE_TTL_S,
+    RENEW_S,
     LeaseLostError,
     await_lease,
     hold,
@@ -23,6 +24,7 @@ from service.dispatch.telemetry import Telemetry, telemetry
 from service.dispatch.tempo import Tempo
 from service.dispatch.turn import Rules, Turn
 from service.store import lease, release
+from service.store.announcements import Announcement, announce
 from workers.pool import Reply
 
 __all__ = ["LEASE", "Dispatcher", "LeaseLostError", "Rules", "Workers", "await_lease", "now"]
@@ -66,24 +68,13 @@ class Dispatcher:
         self._reconciled: float | None = None
         self._ended_steps: Counter[str] = Counter()
         self._tempos = dict[str, Tempo]()
-        self.last_tick = 0.0
+        self._renewed = 0.0
+        self._said: Announcement | None = None
+        self._said_at = 0.0
 
-    @property
-    def ready_workers(self) -> int:
-        """Workers that have described themselves."""
-        return sum(peer.description is not None for peer in list(self._peers.values()))
-
-    def lacking(self, names: Iterable[str]) -> dict[str, str]:
-        """Of these data sets those that no worker has, and what to do; none while no worker is up.
-
-        Safe to call from any thread.
-        """
-        known = [p.description.lacking for p in list(self._peers.values()) if p.description]
-        return {n: known[0][n] for n in names if known and all(n in each for each in known)}
-
-    def classes(self) -> frozenset[str]:
-        """Numerics classes that workers are of; safe to call from any thread."""
-        return frozenset(c for p in list(self._peers.values()) for c in p.classes.values())
+    def announcement(self) -> Announcement:
+        """What is known of the workers; safe to call from any thread."""
+        return announcement(list(self._peers.values()))
 
     def telemetry(self, sweep: str) -> Telemetry:
         """How far a sweep's running trials are; safe to call from any thread."""
@@ -93,21 +84,29 @@ class Dispatcher:
         """Says that the queue may have changed."""
         self._wake.set()
 
-    def run(self, stop: threading.Event, timeout_s: float = 0.5) -> None:
+    def run(
+        self,
+        stop: threading.Event,
+        timeout_s: float = 0.5,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         """Ticks until told to stop, then hands what runs back to the queue.
 
         A store that cannot be reached is waited for. Any other error is logged with its traceback,
         and the turn repeated; after `MOST_FAILED` in a row it is raised.
 
+        Args:
+            beat: called at every tick, failed ones too.
+
         Raises:
             LeaseLostError: another dispatcher is active; this one has forgotten its workers.
         """
-        renewed, failed, faults = 0.0, 0, 0
+        failed, faults = 0, 0
         while not stop.is_set():
+            beat()
             try:
-                if time.monotonic() - renewed > LEASE_TTL_S / 3:
+                if time.monotonic() - self._renewed > RENEW_S:
                     self._renew()
-                    renewed = time.monotonic()
                 self.tick(timeout_s)
                 failed, faults = 0, 0
             except LeaseLostError:
@@ -141,7 +140,6 @@ class Dispatcher:
         self._miss()
         if self._in_doubt() or self._replies or not all(peer.busy for peer in self._peers.values()):
             self._turns()
-        self.last_tick = time.monotonic()
 
     def _in_doubt(self) -> bool:
         """Whether the store may say of trials that they run though no worker holds them."""
@@ -180,6 +178,7 @@ class Dispatcher:
         claimed then run there and are held by nobody, so the next turn hands them back.
         """
         doubt = self._in_doubt()
+        began = time.monotonic()
         with self._sessions.begin() as session:
             hold(session, self._holder)
             turn = Turn(session, self._peers, self._rules, now(), self._tempos)
@@ -189,6 +188,15 @@ class Dispatcher:
             if order:
                 turn.order()
             turn.pacing.end(turn.peers.values())
+            news = announcement(turn.peers.values())
+            saying = due(self._said, news, time.monotonic() - self._said_at)
+            if saying:
+                announce(session, LEASE, self._holder, news, lease.clock(session, now()))
+            if time.monotonic() - began > RENEW_S:
+                hold(session, self._holder)  # or it would have run out at the commit
+        self._renewed = time.monotonic()
+        if saying:
+            self._said, self._said_at = news, time.monotonic()
         if doubt:
             self._reconciled = time.monotonic()
         self._adopt(turn, replies)
@@ -238,13 +246,14 @@ class Dispatcher:
     def _renew(self) -> None:
         with self._sessions.begin() as session:
             hold(session, self._holder)
+        self._renewed = time.monotonic()
 
     def _forget(self) -> None:
         """Ends the workers: what they hold is another dispatcher's to run again."""
         for worker in self._peers:
             self._workers.discard(worker)
         self._peers, self._replies, self._asked, self._tempos = {}, {}, {}, {}
-        self._reconciled = None
+        self._reconciled, self._said = None, None
 
     def _hand_back(self) -> None:
         """Hands what runs back to the queue and gives the lease up, if it is still held."""

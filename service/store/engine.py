@@ -5,15 +5,37 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
+
+from service.store.errors import SchemaError, StoreAwayError
 
 BUSY_S = 30.0
 #: connections that stay open while nobody uses them
 KEPT = 5
+#: libpq's: a server that a cut network hides is given up after so long, not after hours
+REACHES = {
+    "connect_timeout": 10,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+#: the server's, for a session that holds the dispatcher's lease: one that a cut network hides ends,
+#: and with it the lock on the lease, which nobody else could take before
+FENCED = {
+    "idle_in_transaction_session_timeout": "30s",
+    "tcp_keepalives_idle": "5s",
+    "tcp_keepalives_interval": "2s",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10s",
+}
 
 
-def open_engine(url: str, connections: int = 15) -> Engine:
+def open_engine(url: str, connections: int = 15, *, fenced: bool = False) -> Engine:
     """An engine for sqlite:///PATH or postgresql+psycopg://...
 
     On SQLite every transaction takes the write lock at its start unless its engine has the option
@@ -29,11 +51,16 @@ def open_engine(url: str, connections: int = 15) -> Engine:
     Args:
         connections: the most that are open at once; whoever wants one more waits, and after
             30 s gets sqlalchemy.exc.TimeoutError.
+        fenced: whether its transactions hold the dispatcher's lease; PostgreSQL then ends those
+            whose client is cut off.
     """
     pool = {"pool_size": min(connections, KEPT), "max_overflow": max(0, connections - KEPT)}
     if not url.startswith("sqlite"):
-        unprepared = {"prepare_threshold": None}
-        return create_engine(url, pool_pre_ping=True, connect_args=unprepared, **pool)
+        arguments = {**REACHES, "prepare_threshold": None}
+        engine = create_engine(url, pool_pre_ping=True, connect_args=arguments, **pool)
+        if fenced:
+            event.listen(engine, "connect", _fence)
+        return engine
     waits = {"timeout": BUSY_S, "check_same_thread": False}
     engine = create_engine(url, connect_args=waits, **pool)
 
@@ -49,6 +76,13 @@ def open_engine(url: str, connections: int = 15) -> Engine:
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _fence(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        for name, value in FENCED.items():
+            cursor.execute(f"SET {name} = '{value}'")
+    connection.commit()
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:
@@ -78,6 +112,23 @@ def upgrade(engine: Engine) -> None:
     """Brings the schema to the newest version; safe to call at every start."""
     with engine.begin() as connection:
         command.upgrade(migrations(connection), "head")
+
+
+def check_schema(engine: Engine) -> None:
+    """That the schema is the one of this program, for processes that must not change it.
+
+    Raises:
+        SchemaError: it is older or newer.
+        StoreAwayError: the store cannot be reached.
+    """
+    try:
+        with engine.connect() as connection:
+            newest = ScriptDirectory.from_config(migrations(connection)).get_current_head()
+            found = MigrationContext.configure(connection).get_current_revision()
+    except OperationalError as error:
+        raise StoreAwayError(str(error.orig).strip()) from error
+    if found != newest:
+        raise SchemaError(found, newest)
 
 
 def migrations(connection: Connection) -> Config:

@@ -6,6 +6,9 @@ StoreError
 ├── NotReplayableError                     409
 ├── IdempotencyConflictError               409
 ├── StoreOwnedError                        503
+├── StoreNotSharedError                    503
+├── StoreAwayError                         503
+├── SchemaError                            503
 └── BackupError                            409
 """
 
@@ -73,6 +76,49 @@ class StoreOwnedError(StoreError):
     """Another service runs on the same SQLite file."""
 
     status = 503
+
+
+class StoreNotSharedError(StoreError):
+    """A process that is one of several was given a SQLite file."""
+
+    status = 503
+
+    def __init__(self, process: str) -> None:
+        super().__init__(
+            f"`seedbed {process}` was given a SQLite file, which belongs to one process alone; "
+            "processes of their own need a store that they can share",
+            "set SEEDBED_DATABASE_URL=postgresql+psycopg://USER:PASSWORD@HOST/NAME, or run all in "
+            "one with `seedbed serve`",
+        )
+
+
+class StoreAwayError(StoreError):
+    """The database cannot be reached at a start."""
+
+    status = 503
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"the store cannot be reached: {why}; a process starts only with its store",
+            "look at SEEDBED_DATABASE_URL and whether PostgreSQL is up, then start again",
+        )
+
+
+class SchemaError(StoreError):
+    """The schema is not the one of this program."""
+
+    status = 503
+
+    def __init__(self, found: str | None, newest: str | None) -> None:
+        have = "has no schema" if found is None else f"has schema {found}"
+        older = found is None or (newest is not None and found < newest)
+        super().__init__(
+            f"the store {have}, and this program needs {newest}; only `seedbed db upgrade` and "
+            "`seedbed serve` change it",
+            "run `seedbed db upgrade` once, then start again"
+            if older
+            else "this program is older than the store: run the release that upgraded it",
+        )
 
 
 class BackupError(StoreError):

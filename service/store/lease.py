@@ -3,12 +3,14 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Interval, delete, func, literal, or_
+from sqlalchemy import ColumnElement, DateTime, Interval, delete, func, literal, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from service.store.tables import leases
 
+#: the one that the active dispatcher holds
+LEASE = "dispatcher"
 #: a host's time, or the database's as an expression
 Moment = datetime | ColumnElement[datetime]
 
@@ -41,6 +43,14 @@ def acquire(session: Session, name: str, holder: str, ttl_s: float, now: Moment)
         where=or_(leases.c.holder == holder, leases.c.expires_at <= now),
     ).returning(leases.c.holder)
     return bool(session.scalar(statement) == holder)
+
+
+def taken(session: Session, name: str, holder: str, now: Moment) -> bool:
+    """Whether another has it; unlike `acquire` it waits for no transaction."""
+    query = select(leases.c.holder).where(
+        leases.c.name == name, leases.c.holder != holder, leases.c.expires_at > now
+    )
+    return session.scalar(query) is not None
 
 
 def drop(session: Session, name: str, holder: str) -> None:

@@ -499,3 +499,12 @@ leases = Table(
     Column("holder", Text, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
 )
+
+announcements = Table(
+    "announcements",
+    metadata,
+    Column("name", String(64), primary_key=True),  # the lease's
+    Column("holder", Text, nullable=False),
+    Column("said_at", UtcDateTime, nullable=False),
+    Column("content", JSON, nullable=False),
+)

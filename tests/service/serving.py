@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from service.api.app import Health, create_app
 from service.configuration import Configuration
-from service.embedded import bind
+from service.processes.binding import bind
 from service.store import claims, classes, completion
 from service.store.engine import reading_factory, session_factory
 from tests.service.samples import NUMERICS, moment, outcome

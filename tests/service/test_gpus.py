@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from service import embedded
 from service.configuration import Configuration
 from service.gpus import TooFewGpusError, workers_on
+from service.processes import binding, dispatcher
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,8 @@ def test_the_device_reaches_the_pool(
 ) -> None:
     """A worker sees one GPU, its own, under the number 0."""
     asked: list[Any] = []
-    monkeypatch.setattr(embedded, "Pool", lambda *given: asked.append(given))
-    embedded.pool_of(Configuration(workers=3, device=device))
+    monkeypatch.setattr(dispatcher, "Pool", lambda *given: asked.append(given))
+    dispatcher.pool_of(Configuration(workers=3, device=device))
     assert asked == [(3, each)]
 
 
@@ -45,4 +45,4 @@ def test_the_device_reaches_the_pool(
     ],
 )
 def test_the_url_that_is_said_can_be_opened(host: str, url: str) -> None:
-    assert embedded.url_of(host, 8321) == url
+    assert binding.url_of(host, 8321) == url

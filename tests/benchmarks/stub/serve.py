@@ -17,7 +17,7 @@ import uvicorn
 from service.api.app import Health, create_app
 from service.configuration import Configuration
 from service.dispatch.loop import Dispatcher, Rules
-from service.embedded import bind
+from service.processes.binding import bind
 from service.store.engine import open_engine, reading_factory, session_factory, upgrade
 from tests.benchmarks.stub.experiment import install
 from tests.benchmarks.stub.workers import StubWorkers
@@ -36,7 +36,9 @@ def main(url: str, folder: str, lanes: str, workers: str, profile: str = "") -> 
         reading=reading_factory(engine),
         configuration=Configuration(state_folder=Path(folder)),
         wake=dispatcher.wake,
-        health=lambda: Health(store=True, dispatcher=True, workers=dispatcher.ready_workers),
+        health=lambda: Health(
+            store=True, dispatcher=True, workers=dispatcher.announcement().workers
+        ),
     )
     listener = bind("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, server_header=False))

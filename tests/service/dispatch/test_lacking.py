@@ -22,8 +22,7 @@ class Without(FakeWorkers):
 
 def test_it_is_lacking_where_no_worker_has_it(sessions: sessionmaker[Session]) -> None:
     dispatcher = Dispatcher(sessions, Without(), RULES, "me")
-    names = ("babi", "digits5k", "mnist70k")
-    assert dispatcher.lacking(names) == {}
+    assert dispatcher.announcement().lacking == {}
     run(dispatcher, 3)
-    assert dispatcher.ready_workers == 2
-    assert dispatcher.lacking(names) == {"mnist70k": "fetch it"}
+    assert dispatcher.announcement().workers == 2
+    assert dispatcher.announcement().lacking == {"mnist70k": "fetch it"}

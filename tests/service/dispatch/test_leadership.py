@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from service.dispatch import leadership
 from service.dispatch.leadership import LeaseLostError, await_lease, hold, now
 from service.dispatch.loop import Dispatcher
-from service.embedded import lead
+from service.processes.dispatcher import lead
 from service.store import lease
 from service.store.engine import session_factory
 from service.store.tables import trials
@@ -75,7 +75,7 @@ def test_one_that_woke_waits_for_the_lease_again_with_new_workers(
         def is_set(self) -> bool:
             return look(sessions, sweep).state == "finished"
 
-    monkeypatch.setattr("service.embedded.await_lease", waiting)
+    monkeypatch.setattr("service.processes.dispatcher.await_lease", waiting)
     lead(dispatcher, sessions, "me", Ended())
     assert len(waits) == 3
     assert workers.discarded == []  # none was spawned before the lease was seen to be lost
@@ -93,7 +93,7 @@ def test_forgotten_workers_are_ended(sessions: sessionmaker[Session]) -> None:
     with pytest.raises(LeaseLostError):
         dispatcher.run(threading.Event(), 0.0)
     assert sorted(workers.discarded) == ["worker-1", "worker-2"]
-    assert dispatcher.ready_workers == 0
+    assert dispatcher.announcement().workers == 0
 
 
 def test_nobody_gets_the_lease_while_a_transaction_that_holds_it_is_open(engine: Engine) -> None:

@@ -115,7 +115,7 @@ def test_a_worker_that_dies_before_it_is_known_is_not_started_at_once_again(
     workers.replies = [Reply("worker-1", lost="no torch")]
     run(dispatcher, 5)
     assert workers.spawned == 1
-    assert dispatcher.ready_workers == 0
+    assert dispatcher.announcement().workers == 0
 
 
 def test_stopping_hands_running_trials_back_and_gives_the_lease_up(

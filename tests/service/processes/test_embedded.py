@@ -1,4 +1,4 @@
-"""The service's own process: how it ends, and what it says of itself while the store is busy."""
+"""The service in one process: how it ends."""
 
 import contextlib
 import signal
@@ -11,25 +11,9 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
-from sqlalchemy import Engine
 
-from service import embedded
 from service.configuration import Configuration
-from service.dispatch.loop import Dispatcher
-from service.store import sweeps
-from service.store.engine import session_factory
-from tests.service.dispatch.stand_ins import RULES, FakeWorkers
-from tests.service.samples import moment, plan
-
-
-def test_readyz_does_not_call_a_store_dead_because_somebody_writes(sqlite: Engine) -> None:
-    """Nor waits: a connection that might write would wait 30 s for the lock, and then fail."""
-    dispatcher = Dispatcher(session_factory(sqlite), FakeWorkers(), RULES, "me")
-    with session_factory(sqlite).begin() as writer:
-        sweeps.create(writer, plan(), now=moment())
-        began = time.monotonic()
-        assert embedded.health(sqlite, dispatcher).store
-        assert time.monotonic() - began < 5
+from service.processes import binding, dispatcher, embedded, signals
 
 
 @contextlib.contextmanager
@@ -42,10 +26,10 @@ def stalled() -> Iterator[None]:
         reached.set()
         await request.body()
 
-    listener = embedded.bind("127.0.0.1", 0)
+    listener = binding.bind("127.0.0.1", 0)
     with (
         contextlib.closing(socket.socket()) as client,
-        embedded.listening(app, listener),
+        binding.listening(app, listener),
     ):
         client.connect(listener.getsockname())
         client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nfour")
@@ -56,7 +40,7 @@ def stalled() -> Iterator[None]:
 def test_a_client_that_stalls_does_not_keep_the_service_from_ending(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(embedded, "GRACE_S", 1)
+    monkeypatch.setattr(binding, "GRACE_S", 1)
     with stalled():
         began = time.monotonic()
     assert time.monotonic() - began < 15
@@ -86,7 +70,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> type[Interrupted]:
     class Pool(Interrupted):
         pass
 
-    monkeypatch.setattr(embedded, "Pool", Pool)
+    monkeypatch.setattr(dispatcher, "Pool", Pool)
     return Pool
 
 
@@ -107,10 +91,10 @@ def test_a_second_interrupt_still_stops_the_pool(pool: type[Interrupted], tmp_pa
 
 def test_a_second_interrupt_does_not_wait_for_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the API ends, it cuts its clients off."""
-    monkeypatch.setattr(embedded, "GRACE_S", 600)
+    monkeypatch.setattr(binding, "GRACE_S", 600)
     stop = threading.Event()
     stop.set()
-    with embedded.handlers(stop), pytest.raises(KeyboardInterrupt), stalled():
+    with signals.handlers(stop), pytest.raises(KeyboardInterrupt), stalled():
         threading.Timer(1.0, signal.raise_signal, [signal.SIGINT]).start()
     for thread in [t for t in threading.enumerate() if t.name == "api"]:
         thread.join(20)

@@ -1,0 +1,64 @@
+"""What the API knows of the dispatcher, wherever that runs: what it announced in the store."""
+
+import threading
+import time
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from service.api.state import Health
+from service.store.announcements import Announcement, heard
+from service.store.lease import LEASE, clock
+
+#: what was read is good for so long
+FRESH_S = 1.0
+
+
+class Heard:
+    """What the active dispatcher announced, read at most once a second; for any thread.
+
+    Args:
+        reading: sessions that do not compete with those of requests: one that holds a connection
+            asks for another here.
+    """
+
+    def __init__(self, reading: sessionmaker[Session]) -> None:
+        self._reading = reading
+        self._lock = threading.Lock()
+        self._said: Announcement | None = None
+        self._read_at: float | None = None
+
+    def _announcement(self) -> Announcement | None:
+        """What is said now; None while no dispatcher is active."""
+        with self._lock:
+            if self._read_at is None or time.monotonic() - self._read_at > FRESH_S:
+                with self._reading() as session:
+                    self._said = heard(session, LEASE, clock(session, datetime.now(UTC)))
+                self._read_at = time.monotonic()
+            return self._said
+
+    def health(self) -> Health:
+        """What /readyz says; it waits for no writer."""
+        try:
+            said = self._announcement()
+        except SQLAlchemyError:
+            return Health(store=False, dispatcher=False, workers=0)
+        workers = 0 if said is None else said.workers
+        return Health(store=True, dispatcher=said is not None, workers=workers)
+
+    def running_share(self, sweep: str) -> float | None:
+        """How far a sweep's running trials are."""
+        said = self._announcement()
+        return None if said is None else said.shares.get(sweep)
+
+    def lacking(self, names: Iterable[str]) -> Mapping[str, str]:
+        """Of these data sets those that no worker has, and what to do; none while none is up."""
+        said = self._announcement()
+        return {} if said is None else {n: said.lacking[n] for n in names if n in said.lacking}
+
+    def classes(self) -> Collection[str] | None:
+        """Numerics classes that workers are of; None while no dispatcher is active."""
+        said = self._announcement()
+        return None if said is None else said.classes

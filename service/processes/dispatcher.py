@@ -1,0 +1,105 @@
+"""The dispatcher's process: it prepares its workers' Ray, waits for the lease, and dispatches."""
+
+import contextlib
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy.orm import Session, sessionmaker
+
+from service.configuration import Configuration
+from service.dispatch.loop import Dispatcher, LeaseLostError, Rules, await_lease
+from service.gpus import seen_by_ray, workers_on
+from service.processes.logs import logs, say
+from service.processes.pulse import Pulse
+from service.processes.signals import catch, handlers
+from service.processes.store import require_shared
+from service.store.engine import check_schema, open_engine, session_factory
+from workers.pool import Pool
+
+log = structlog.get_logger()
+
+
+def dispatch(configuration: Configuration) -> None:
+    """Runs until SIGINT or SIGTERM, as the active dispatcher or as a standby.
+
+    Ray is up before the lease is waited for, so that a standby goes on soon after the other's end.
+
+    Raises:
+        StoreNotSharedError: the store is a SQLite file.
+        SchemaError, StoreAwayError: the store is not ready for it.
+        TooFewGpusError: there is no GPU for each worker.
+    """
+    logs()
+    require_shared(configuration, "dispatcher")
+    stop = threading.Event()
+    pulse = Pulse(configuration)
+    with (
+        handlers(stop),
+        contextlib.ExitStack() as ending,  # in reverse, each whatever becomes of the others
+    ):
+        ending.callback(say, "stopped; another dispatcher goes on where this one stood")
+        ending.callback(pulse.end)
+        engine = open_engine(configuration.database_url, fenced=True)
+        ending.callback(engine.dispose)
+        check_schema(engine)
+        sessions = session_factory(engine)
+        pool = pool_of(configuration)
+        ending.callback(pool.stop)
+        start(pool, configuration)
+        catch(stop)  # again: Ray has put its own in place
+        name = holder()
+        dispatcher = Dispatcher(sessions, pool, rules_of(configuration), name)
+        say(f"dispatcher {name} is ready; Ctrl-C stops it, nothing is lost")
+        lead(dispatcher, sessions, name, stop, pulse.beat)
+
+
+def lead(
+    dispatcher: Dispatcher,
+    sessions: sessionmaker[Session],
+    holder: str,
+    stop: threading.Event,
+    beat: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Dispatches while this process has the lease, and waits for it otherwise."""
+    while await_lease(sessions, holder, stop, say, lambda: beat("waiting")):
+        log.info("lease_taken", holder=holder)
+        try:
+            dispatcher.run(stop, beat=lambda: beat("active"))
+        except LeaseLostError as error:
+            log.warning("lease_lost", error=str(error))
+
+
+def start(pool: Pool, configuration: Configuration) -> None:
+    """Starts the pool's Ray, and counts its GPUs.
+
+    Raises:
+        TooFewGpusError: there is no GPU for each worker.
+    """
+    pool.start()
+    if configuration.device == "cuda":
+        pool.size = workers_on(seen_by_ray(), configuration.asked_workers)
+
+
+def pool_of(configuration: Configuration) -> Pool:
+    """The workers; each sees one GPU, its own, as cuda:0."""
+    device = "cuda:0" if configuration.device == "cuda" else "cpu"
+    return Pool(configuration.workers, device)
+
+
+def rules_of(configuration: Configuration) -> Rules:
+    """The options that steer dispatching."""
+    return Rules(
+        configuration.pack_lanes,
+        configuration.slice_s,
+        configuration.max_attempts,
+        configuration.patience_s,
+    )
+
+
+def holder() -> str:
+    """A name for the lease that no other process has."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"

@@ -1,0 +1,71 @@
+"""The whole service in one process: API, dispatcher, store and a local Ray, on loopback."""
+
+import contextlib
+import threading
+
+from service.api.app import create_app
+from service.api.heard import Heard
+from service.configuration import Configuration
+from service.dispatch.loop import LEASE, Dispatcher
+from service.folder import prepare
+from service.processes.binding import bind, listening, url_of
+from service.processes.dispatcher import holder, lead, pool_of, rules_of, start
+from service.processes.logs import logs, say
+from service.processes.signals import catch, handlers
+from service.processes.store import API_CONNECTIONS, ownership
+from service.store import lease
+from service.store.engine import open_engine, reading_factory, session_factory, upgrade
+
+
+def serve(configuration: Configuration) -> None:
+    """Runs until SIGINT or SIGTERM; then hands running trials back and stops its own Ray.
+
+    A second signal cuts the end short, but for Ray: its processes never outlive the service.
+
+    Raises:
+        StoreOwnedError: another service runs on the same SQLite file.
+        OpenFolderError: the state folder is open to others.
+        PortTakenError: the port is in use.
+        TooFewGpusError: there is no GPU for each worker.
+    """
+    logs()
+    stop = threading.Event()
+    listener = bind(configuration.host, configuration.port)
+    prepare(configuration)
+    with (
+        ownership(configuration.database_url),
+        handlers(stop),
+        contextlib.ExitStack() as ending,  # in reverse, each whatever becomes of the others
+    ):
+        ending.callback(say, "stopped; the next serve goes on where this one stood")
+        engine = open_engine(configuration.database_url, API_CONNECTIONS)
+        ending.callback(engine.dispose)
+        upgrade(engine)
+        apart = open_engine(configuration.database_url, fenced=True)  # requests must not starve it
+        ending.callback(apart.dispose)
+        sessions = session_factory(apart)
+        if apart.dialect.name == "sqlite":  # its lock proves that no other dispatcher lives
+            with sessions.begin() as session:
+                lease.clear(session, LEASE)
+        pool = pool_of(configuration)
+        ending.callback(pool.stop)
+        name = holder()
+        dispatcher = Dispatcher(sessions, pool, rules_of(configuration), name)
+        heard = Heard(reading_factory(apart))
+        app = create_app(
+            writing=session_factory(engine),
+            reading=reading_factory(engine),
+            configuration=configuration,
+            wake=dispatcher.wake,
+            health=heard.health,
+            running_share=heard.running_share,
+            lacking=heard.lacking,
+            classes=heard.classes,
+        )
+        ending.enter_context(listening(app, listener))
+        url = url_of(configuration.host, listener.getsockname()[1])
+        say(f"Seedbed listens on {url} (dashboard, /docs, /api/v1)")
+        start(pool, configuration)
+        say(f"{pool.size} workers start on {configuration.device}; Ctrl-C stops, nothing is lost")
+        catch(stop)  # again: Ray has put its own in place
+        lead(dispatcher, sessions, name, stop)
