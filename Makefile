@@ -7,7 +7,7 @@ ARGS ?=
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test check fix serve bench results up constraints
+.PHONY: help setup browser demo test check fix serve bench fuzz results up constraints
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -50,6 +50,9 @@ serve: $(STAMP) ## start the embedded service on this machine
 bench: $(STAMP) ## measure the engine and its baselines on this machine; writes docs/bench.md (ARGS=--quick)
 	@$(PIP) --constraint constraints.txt --editable '.[dev,bench]'
 	@$(BIN)/seedbed bench $(ARGS)
+
+fuzz: $(STAMP) ## generated requests against the API by its description; writes docs/results/fuzz.md (ARGS="--requests 500")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 results: $(STAMP) ## run the studies of docs/results, or go on with them (hours; ARGS="small/table1 --minutes 30")
 	@$(BIN)/python -m service.study $(ARGS)

@@ -7,8 +7,10 @@ import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from service.api import (
     catalogue,
@@ -22,6 +24,7 @@ from service.api import (
     sweeps,
     trials,
 )
+from service.api.description import Described
 from service.api.safety import Safety
 from service.api.state import Health, State, free_bytes_of
 from service.api.strict import body_model, refuse_ignored
@@ -34,6 +37,7 @@ from service.store.errors import StoreError
 __all__ = ["Health", "create_app"]
 
 log = structlog.get_logger()
+METHOD_NOT_ALLOWED = 405
 
 
 def create_app(
@@ -59,7 +63,7 @@ def create_app(
         lacking: of the data sets named, those that no worker has.
         classes: numerics classes that workers are of; None where nobody knows.
     """
-    app = FastAPI(
+    app = Described(
         title="Seedbed",
         description="How often does training succeed, and does this change help?",
         version="1",
@@ -102,6 +106,16 @@ def _reply(status: int, detail: str, cure: str, errors: Any = ()) -> JSONRespons
     return JSONResponse(problem(status, detail, cure, errors), status, media_type=MEDIA_TYPE)
 
 
+def allowed(app: FastAPI, request: Request) -> list[str]:
+    """The methods of every route at a request's path; each route by itself knows its own only."""
+    found: set[str] = set()
+    for route in iter_route_contexts(app.routes):
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            found |= route.methods or set()
+    return sorted(found)
+
+
 def _handlers(app: FastAPI) -> None:
     @app.exception_handler(ProblemError)
     def _problem(request: Request, error: ProblemError) -> JSONResponse:
@@ -131,7 +145,10 @@ def _handlers(app: FastAPI) -> None:
         where = f"{request.method} {request.url.path}"
         cures = {404: "see /docs for the routes", 405: "see /docs for the route's methods"}
         cure = cures.get(error.status_code, "see /docs")
-        return _reply(error.status_code, f"{where}: {error.detail}", cure)
+        found = _reply(error.status_code, f"{where}: {error.detail}", cure)
+        if error.status_code == METHOD_NOT_ALLOWED:
+            found.headers["Allow"] = ", ".join(allowed(app, request))
+        return found
 
     @app.exception_handler(Exception)
     def _fault(request: Request, error: Exception) -> JSONResponse:

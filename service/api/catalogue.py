@@ -6,19 +6,20 @@ from fastapi import APIRouter
 
 from models.catalog import UnknownExperimentError, experiment, experiments
 from models.experiment import Experiment
+from service.api import shapes
 from service.errors import ProblemError
 from service.presets import UnknownPresetError, preset, presets
 
 router = APIRouter(tags=["catalogue"])
 
 
-@router.get("/experiments")
+@router.get("/experiments", responses={200: {"model": shapes.Experiments}})
 def index() -> dict[str, Any]:
     """Every experiment."""
     return {"items": [experiment_json(e) for e in experiments().values()]}
 
 
-@router.get("/experiments/{name}")
+@router.get("/experiments/{name}", responses={200: {"model": shapes.Experiment}})
 def show(name: str) -> dict[str, Any]:
     """One experiment."""
     try:
@@ -50,13 +51,13 @@ def experiment_json(found: Experiment) -> dict[str, Any]:
     }
 
 
-@router.get("/presets")
+@router.get("/presets", responses={200: {"model": shapes.Presets}})
 def ready() -> dict[str, Any]:
     """Ready sweeps."""
     return {"items": [vars(p) for p in presets().values()]}
 
 
-@router.get("/presets/{name:path}")
+@router.get("/presets/{name:path}", responses={200: {"model": shapes.Preset}})
 def ready_one(name: str) -> dict[str, Any]:
     """One ready sweep, with its spec."""
     try:

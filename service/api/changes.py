@@ -10,6 +10,8 @@ from fastapi import APIRouter, Body
 
 from models.catalog import experiments
 from models.experiment import Experiment
+from service.api import shapes
+from service.api.description import refusal
 from service.api.disk import check_disk, disk_bytes
 from service.api.state import Reading, StateDep, Writing
 from service.api.sweeps import check_data, sweep_of
@@ -31,7 +33,7 @@ router = APIRouter(prefix="/sweeps", tags=["sweeps"])
 _CHANGE = {"requestBody": {"content": {"application/json": {"schema": whole(Change)}}}}
 
 
-@router.patch("/{sweep}", openapi_extra=_CHANGE)
+@router.patch("/{sweep}", openapi_extra=_CHANGE, responses={200: {"model": shapes.Sweep}})
 def change(
     sweep: str,
     body: Annotated[Any, Body(description="criteria to add")],
@@ -50,7 +52,11 @@ def change(
 _EXTEND = {"requestBody": {"content": {"application/json": {"schema": whole(Extend)}}}}
 
 
-@router.post("/{sweep}/extend", openapi_extra=_EXTEND)
+@router.post(
+    "/{sweep}/extend",
+    openapi_extra=_EXTEND,
+    responses={200: {"model": shapes.Sweep}, 507: refusal(507)},
+)
 def extend(
     sweep: str,
     body: Annotated[Any, Body(description="the seeds, arms and settings that it is to have")],

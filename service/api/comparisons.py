@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from service.api import shapes
 from service.api.state import Reading
 from service.errors import ProblemError
 from service.report.comparison import compare
@@ -12,7 +13,7 @@ from service.report.shared import ChoiceError
 router = APIRouter(tags=["report"])
 
 
-@router.get("/sweeps/{sweep}/compare")
+@router.get("/sweeps/{sweep}/compare", responses={200: {"model": shapes.Comparison}})
 def comparison(
     sweep: str,
     session: Reading,

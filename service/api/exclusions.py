@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.api import shapes
 from service.api.state import Reading, Writing
 from service.report.trail import exclusion_json
 from service.store import exclusion, sweeps
@@ -23,7 +24,7 @@ class Exclude(BaseModel):
     reason: _Text
 
 
-@router.post("/sweeps/{sweep}/exclude")
+@router.post("/sweeps/{sweep}/exclude", responses={200: {"model": shapes.Exclusion}})
 def exclude(sweep: str, body: Exclude, session: Writing) -> dict[str, Any]:
     """Takes a worker's outcomes out, has its trials run again, and gives it none of them any more.
 
@@ -33,7 +34,7 @@ def exclude(sweep: str, body: Exclude, session: Writing) -> dict[str, Any]:
     return exclusion_json(exclusion.exclude(session, sweep, body.worker, body.reason, now=now))
 
 
-@router.get("/sweeps/{sweep}/exclusions")
+@router.get("/sweeps/{sweep}/exclusions", responses={200: {"model": shapes.Exclusions}})
 def trail(sweep: str, session: Reading) -> dict[str, Any]:
     """Who was excluded, when, why, and how many of its trials came out the same elsewhere."""
     sweeps.show(session, sweep)

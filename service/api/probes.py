@@ -5,19 +5,23 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
+from service.api import shapes
 from service.api.state import StateDep
 from service.dashboard.pages import render
 
 router = APIRouter(tags=["probes"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses={200: {"model": shapes.Alive}})
 def alive() -> dict[str, str]:
     """Whether the process answers."""
     return {"status": "alive"}
 
 
-@router.get("/readyz")
+_NOT_READY = {"description": "Something is missing", "model": shapes.Ready}
+
+
+@router.get("/readyz", responses={200: {"model": shapes.Ready}, 503: _NOT_READY})
 def ready(state: StateDep, response: Response) -> dict[str, Any]:
     """Whether sweeps make progress: 503 while the store, the dispatcher or workers are missing."""
     found = state.health()

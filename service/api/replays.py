@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.api import shapes
 from service.api.state import Reading, StateDep, Writing
 from service.api.sweeps import Nothing
 from service.api.views import moment
@@ -24,7 +25,7 @@ class Sample(BaseModel):
     sample: Annotated[float, Field(gt=0, le=1, strict=True)]
 
 
-@router.post("/trials/{trial}/replay", status_code=202)
+@router.post("/trials/{trial}/replay", status_code=202, responses={202: {"model": shapes.Replay}})
 def replay(
     trial: int,
     session: Writing,
@@ -36,14 +37,14 @@ def replay(
     return replay_json(replays.listed(session, after=asked - 1, limit=1)[0])
 
 
-@router.post("/sweeps/{sweep}/replay", status_code=202)
+@router.post("/sweeps/{sweep}/replay", status_code=202, responses={202: {"model": shapes.Asked}})
 def replay_sample(sweep: str, body: Sample, session: Writing, state: StateDep) -> dict[str, Any]:
     """Asks for a share of the settled trials, at least one; which ones is drawn from the root."""
     asked = replays.ask_sample(session, sweep, body.sample, state.classes(), datetime.now(UTC))
     return {"replays": asked, "counts": replays.counts(session, sweep)}
 
 
-@router.get("/sweeps/{sweep}/replays")
+@router.get("/sweeps/{sweep}/replays", responses={200: {"model": shapes.Replays}})
 def page(
     sweep: str,
     session: Reading,

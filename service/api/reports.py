@@ -10,6 +10,8 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from sqlalchemy.orm import Session
 
+from service.api import shapes
+from service.api.description import refusal
 from service.api.state import Reading
 from service.errors import ProblemError
 from service.report.audit import audit_of
@@ -41,7 +43,13 @@ _CHUNK = 1 << 20
 _ALONE = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
-@router.get("/sweeps/{sweep}/report")
+_REPORT = {
+    "model": shapes.Report,
+    "content": {media: {} for media, _ in FORMATS.values() if media != "application/json"},
+}
+
+
+@router.get("/sweeps/{sweep}/report", responses={200: _REPORT, 409: refusal(409)})
 def report(
     sweep: str,
     session: Reading,
@@ -87,7 +95,7 @@ def report(
     return Response(content, media_type=media_type, headers=headers)
 
 
-@router.get("/sweeps/{sweep}/audit")
+@router.get("/sweeps/{sweep}/audit", responses={200: {"model": shapes.Audit}})
 def audit(sweep: str, session: Reading) -> dict[str, Any]:
     """Whether the place where a trial ran tells if it succeeded: flags, and all that was compared.
 

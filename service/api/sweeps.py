@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from models.catalog import experiments
+from service.api import shapes
+from service.api.description import refusal
 from service.api.disk import check_disk
 from service.api.planned import plan_json
 from service.api.state import Reading, State, StateDep, Writing
@@ -17,6 +19,7 @@ from service.api.views import progress_json, sweep_json
 from service.errors import ProblemError
 from service.plan import Plan
 from service.spec import parse
+from service.spec.shape import Shape, whole
 from service.store import speeds, sweeps
 from service.store.progress import progress
 from service.structures import data_sets
@@ -38,7 +41,25 @@ class Resume(BaseModel):
     accept_class: Annotated[str, Field(max_length=64)] | None = None
 
 
-@router.post("", status_code=201)
+_SPEC = {"requestBody": {"content": {"application/json": {"schema": whole(Shape)}}}}
+_PLAN = {
+    "description": "What it would run, of a dry run; nothing is stored",
+    "model": shapes.Planned,
+}
+_CREATED = {
+    "headers": {"Location": {"required": True, "schema": {"type": "string"}}},
+    "model": shapes.Sweep,
+}
+#: what every route answers that shows or steers a sweep
+_SWEEP: dict[int | str, dict[str, Any]] = {200: {"model": shapes.Sweep}}
+
+
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra=_SPEC,
+    responses={200: _PLAN, 201: _CREATED, 409: refusal(409), 507: refusal(507)},
+)
 def submit(
     body: Annotated[Any, Body(description="a spec")],
     state: StateDep,
@@ -82,7 +103,7 @@ def check_data(plan: Plan, state: State) -> None:
         )
 
 
-@router.get("")
+@router.get("", responses={200: {"model": shapes.Sweeps}})
 def index(
     session: Reading,
     state: StateDep,
@@ -98,19 +119,19 @@ def index(
     return {"items": items, "next": found[limit - 1].id if len(found) > limit else None}
 
 
-@router.get("/{sweep}")
+@router.get("/{sweep}", responses=_SWEEP)
 def show(sweep: str, session: Reading, state: StateDep) -> dict[str, Any]:
     """One sweep with its spec, state and counters."""
     return sweep_of(sweep, session, state)
 
 
-@router.get("/{sweep}/progress")
+@router.get("/{sweep}/progress", responses={200: {"model": shapes.Progress}})
 def counters(sweep: str, session: Reading, state: StateDep) -> dict[str, Any]:
     """Counters only, at the same cost for any number of trials."""
     return progress_json(progress(session, sweep), state.running_share(sweep))
 
 
-@router.post("/{sweep}/pause")
+@router.post("/{sweep}/pause", responses=_SWEEP)
 def pause(
     sweep: str,
     session: Writing,
@@ -122,7 +143,7 @@ def pause(
     return sweep_of(sweep, session, state)
 
 
-@router.post("/{sweep}/resume")
+@router.post("/{sweep}/resume", responses=_SWEEP)
 def resume(
     sweep: str, session: Writing, state: StateDep, body: Resume | None = None
 ) -> dict[str, Any]:
@@ -132,7 +153,7 @@ def resume(
     return sweep_of(sweep, session, state)
 
 
-@router.post("/{sweep}/cancel")
+@router.post("/{sweep}/cancel", responses=_SWEEP)
 def cancel(
     sweep: str,
     session: Writing,

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
+from service.api import shapes
 from service.api.replays import replay_json
 from service.api.state import Reading
 from service.api.views import trial_json
@@ -16,7 +17,7 @@ router = APIRouter(tags=["trials"])
 EndState = Literal["finished", "left", "diverged", "errored", "cancelled"]
 
 
-@router.get("/sweeps/{sweep}/trials")
+@router.get("/sweeps/{sweep}/trials", responses={200: {"model": shapes.Trials}})
 def page(
     sweep: str,
     session: Reading,
@@ -57,7 +58,7 @@ def page(
     return {"items": [trial_json(t) for t in found[:limit]], "next": following}
 
 
-@router.get("/trials/{trial}")
+@router.get("/trials/{trial}", responses={200: {"model": shapes.OneTrial}})
 def show(trial: int, session: Reading) -> dict[str, Any]:
     """One trial; with its outcome once its cohort is settled, or with its error and traceback."""
     found = trial_json(trials.show(session, trial), with_traceback=True)

@@ -1,0 +1,94 @@
+"""The OpenAPI description: every operation with each refusal that it can answer, as a problem.
+
+What a route refuses follows from what it takes, so that a new route is described by being there:
+a path with a name in it may name nothing, what changes a sweep may come at the wrong time, and what
+takes a body may get one that is too long or of another type. A route adds what only it refuses with
+`responses=` and `refusal`.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+
+from service.errors import MEDIA_TYPE, TITLES
+
+_CHANGES = frozenset({"post", "patch", "put", "delete"})
+_PARTS = ("field", "value", "rule", "cure")
+_PROBLEM = {
+    "type": "object",
+    "description": "What happened, why, and what to do (RFC 9457).",
+    "required": ["type", "title", "status", "detail", "cure"],
+    "additionalProperties": False,
+    "properties": {
+        "type": {"const": "about:blank", "type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": {"type": "string", "description": "what happened, with the value, and the rule"},
+        "cure": {"type": "string", "description": "what to do"},
+        "errors": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": list(_PARTS),
+                "additionalProperties": False,
+                "properties": {key: {"type": "string"} for key in _PARTS},
+            },
+        },
+    },
+}
+#: refusals before any route is asked: by source, size, type and shape
+_ALWAYS = (403, 413, 415, 422)
+
+
+class Described(FastAPI):
+    """An application whose description tells its refusals too."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The description, made once."""
+        found = super().openapi()
+        if "Problem" not in found.get("components", {}).get("schemas", {}):
+            complete(found)
+        return found
+
+
+def complete(description: dict[str, Any]) -> None:
+    """Adds to every operation the refusals that it does not name itself."""
+    schemas = description.setdefault("components", {}).setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's, which are not sent here
+        schemas.pop(name, None)
+    schemas["Problem"] = _PROBLEM
+    for path, operations in description["paths"].items():
+        for method, operation in operations.items():
+            answers = operation["responses"]
+            answers.pop("422", None)
+            if "requestBody" in operation:
+                # also an empty one, {}, says that it is JSON: what another site's page can send
+                # without asking is of no such type
+                operation["requestBody"]["required"] = True
+            for answer in answers.values():
+                _only_reference(answer)
+            for status in _refusals(path, method):
+                answers.setdefault(str(status), refusal(status))
+
+
+def _only_reference(answer: dict[str, Any]) -> None:
+    """A named shape says it all; what FastAPI derives of a route's `dict` says nothing."""
+    for content in answer.get("content", {}).values():
+        if "$ref" in content.get("schema", {}):
+            content["schema"] = {"$ref": content["schema"]["$ref"]}
+
+
+def refusal(status: int) -> dict[str, Any]:
+    """A problem of this status, for a description."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": TITLES[status], "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
+def _refusals(path: str, method: str) -> Iterator[int]:
+    yield from _ALWAYS
+    if "{" in path:
+        yield 404
+        if method in _CHANGES:
+            yield 409

@@ -1,0 +1,1 @@
+"""The served API under generated requests: what is sent, what is checked, what came of it."""
