@@ -70,6 +70,9 @@ class Configuration(BaseSettings):
             "is taken for lost",
         ),
     ] = 600.0
+    user_trials: Annotated[
+        int, Field(ge=0, description="most trials of one owner that run at once; 0 for no limit")
+    ] = 0
     redis_url: Annotated[str | None, Field(description="not built yet: refused when set")] = None
 
     @model_validator(mode="after")

@@ -1,10 +1,12 @@
-"""What each idle worker should do next: pure, so every rule is a table in a test."""
+"""What the decisions are about: workers, queues and takes, and which of them go together.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+Everything here is pure, so that every rule is a table in a test.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from service.store.suspicion import company
 from workers.messages import PackSpec
 
 
@@ -20,6 +22,8 @@ class Slot:
         classes: experiment name -> numerics class id of what it would train.
         sealed: whether what it holds are suspects or a replay, to which nothing is added.
         place: what its trials' records call it.
+        holds: sweep -> how many of `held` are its trials.
+        due: whether it has kept to its pack for long enough to be left to drain for another.
     """
 
     name: str
@@ -29,6 +33,8 @@ class Slot:
     classes: dict[str, str]
     sealed: bool = False
     place: str = ""
+    holds: Mapping[str, int] = field(default_factory=dict)
+    due: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ class Waiting:
         suspects: trials that lost several workers and are claimed apart.
         losses: the most that one of them has lost.
         excluded: places of workers that get none of the sweep's trials.
+        owner: whose the sweep is.
+        priority: the sweep's.
     """
 
     sweep: str
@@ -51,6 +59,8 @@ class Waiting:
     suspects: int = 0
     losses: int = 0
     excluded: frozenset[str] = frozenset()
+    owner: str = ""
+    priority: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,67 +104,17 @@ class Replay(Protocol):
         ...
 
 
-def fits(slot: Slot, queue: Waiting) -> bool:
-    """Whether a worker may train a queue's trials: pack and class agree, and it is not excluded."""
-    if slot.place in queue.excluded:
-        return False
-    same = slot.pack is None or slot.held == 0 or slot.pack == queue.pack
+def able(slot: Slot, queue: Waiting) -> bool:
+    """Whether an empty worker may train a queue's trials: of its class, and not excluded."""
     own = slot.classes.get(queue.pack.experiment)
-    return same and own is not None and queue.pinned in (None, own)
+    mine = own is not None and queue.pinned in (None, own)
+    return mine and slot.place not in queue.excluded
 
 
-def takes(slots: Sequence[Slot], queues: Sequence[Waiting], lanes: int) -> list[Take]:
-    """Claims for the idle workers, earlier queues first.
-
-    An empty worker first takes suspects, few enough to part one that kills workers from the others,
-    and then nothing before it is empty again. A worker that holds lanes keeps to their pack; an
-    empty one takes the first queue that fits.
-    Work is spread so that every worker that fits ends with about the same number of lanes. While
-    the queue is long, a quarter of a pack waits in the worker's buffer, so that lanes freed during
-    the round trip are refilled at once.
-    """
-    chosen = _suspects(slots, queues, lanes)
-    sealed = {take.worker for take in chosen}
-    slots = [slot for slot in slots if not slot.sealed and slot.name not in sealed]
-    left = [queue.claimable for queue in queues]
-    held = {slot.name: slot.held for slot in slots}
-    pack = {slot.name: slot.pack if slot.held else None for slot in slots}
-    for slot in slots:
-        if not slot.idle:
-            continue
-        for i, queue in enumerate(queues):
-            settled = pack[slot.name] not in (None, queue.pack)
-            if left[i] <= 0 or settled or not fits(slot, queue):
-                continue
-            rivals = [s for s in slots if fits(s, queue) and pack[s.name] in (None, queue.pack)]
-            fair = -(-(left[i] + sum(held[s.name] for s in rivals)) // len(rivals))
-            room = lanes + (lanes // 4 if fair > 2 * lanes else 0)
-            limit = min(left[i], room - held[slot.name], max(1, fair - held[slot.name]))
-            if limit <= 0:
-                continue
-            left[i] -= limit
-            held[slot.name] += limit
-            pack[slot.name] = queue.pack
-            chosen.append(Take(slot.name, queue.sweep, queue.structure, queue.pack, limit))
-    return chosen
-
-
-def _suspects(slots: Sequence[Slot], queues: Sequence[Waiting], lanes: int) -> list[Take]:
-    """A group of suspects for each empty idle worker, while there are some."""
-    left = [queue.suspects for queue in queues]
-    chosen: list[Take] = []
-    for slot in slots:
-        if not slot.idle or slot.held:
-            continue
-        fitting = (i for i, queue in enumerate(queues) if left[i] and fits(slot, queue))
-        i = next(fitting, None)
-        if i is not None:
-            queue = queues[i]
-            limit = min(left[i], company(queue.losses, lanes))
-            left[i] -= limit
-            take = Take(slot.name, queue.sweep, queue.structure, queue.pack, limit, suspects=True)
-            chosen.append(take)
-    return chosen
+def fits(slot: Slot, queue: Waiting) -> bool:
+    """Whether a worker may train a queue's trials beside what it holds."""
+    same = slot.pack is None or slot.held == 0 or slot.pack == queue.pack
+    return same and able(slot, queue)
 
 
 def replayed(slots: Sequence[Slot], asked: Sequence[Replay]) -> list[tuple[str, Replay]]:

@@ -20,6 +20,7 @@ from service.dispatch.leadership import (
 )
 from service.dispatch.patience import patience_s
 from service.dispatch.peers import Peer, Workers
+from service.dispatch.shares import Ledger
 from service.dispatch.telemetry import Telemetry, telemetry
 from service.dispatch.tempo import Tempo
 from service.dispatch.turn import Rules, Turn
@@ -33,6 +34,9 @@ log = structlog.get_logger()
 
 #: what runs in the store is compared with what workers hold this often, and after every error
 RECONCILE_S = 60.0
+#: a worker that has not described itself yet is waited for so long: its part of a small sweep is
+#: left to it
+STARTING_S = 30.0
 
 
 class Dispatcher:
@@ -68,6 +72,7 @@ class Dispatcher:
         self._reconciled: float | None = None
         self._ended_steps: Counter[str] = Counter()
         self._tempos = dict[str, Tempo]()
+        self._ledger = Ledger()
         self._renewed = 0.0
         self._said: Announcement | None = None
         self._said_at = 0.0
@@ -181,7 +186,8 @@ class Dispatcher:
         began = time.monotonic()
         with self._sessions.begin() as session:
             hold(session, self._holder)
-            turn = Turn(session, self._peers, self._rules, now(), self._tempos)
+            world = self._peers, self._rules, now(), self._tempos, self._ledger
+            turn = Turn(session, *world, self._starting())
             if doubt:
                 turn.reconcile()
             turn.receive(replies)
@@ -208,6 +214,7 @@ class Dispatcher:
             self._asked.pop(reply.worker, None)
         self._peers = turn.peers
         self._tempos = turn.pacing.tempos
+        self._ledger = turn.ledger
         self._ended_steps += turn.ended_steps
         if turn.introduced:
             self._stillborn = 0
@@ -225,6 +232,13 @@ class Dispatcher:
                 self._replies[worker] = Reply(worker, lost=f"its order could not be sent: {error}")
         for note in turn.notes:
             getattr(log, note.level)(note.event, **note.fields)
+
+    def _starting(self) -> frozenset[str]:
+        """Workers that should soon be there; none while those that start die."""
+        since = time.monotonic() - STARTING_S
+        new = [name for name, peer in self._peers.items() if peer.description is None]
+        young = frozenset(name for name in new if self._asked.get(name, since) > since)
+        return frozenset() if self._stillborn else young
 
     def _spawn(self) -> None:
         if time.monotonic() < self._spawn_at:

@@ -1,11 +1,14 @@
 """Peers: what the dispatcher knows of its workers, as values that a turn replaces."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Protocol
 
 from models.catalog import experiments
 from service.dispatch.decide import Slot, Take
+from service.dispatch.quantum import over
 from service.store.classes import class_id
 from workers.messages import Assignment, Order, PackSpec, Return, WorkerDescription
 from workers.pool import Reply
@@ -46,6 +49,9 @@ class Peer:
         numerics: experiment name -> numerics of what this worker would train.
         classes: experiment name -> the id of that.
         replay: the replay that it runs, and nothing else; None when it runs none.
+        since: when it took its first trials of this pack; None before.
+        most: the most that it has held of the pack at once.
+        ended: trials that have ended here since.
     """
 
     description: WorkerDescription | None = None
@@ -59,6 +65,9 @@ class Peer:
     numerics: Mapping[str, dict[str, str]] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
     replay: int | None = None
+    since: datetime | None = None
+    most: int = 0
+    ended: int = 0
 
     @property
     def node(self) -> str:
@@ -76,15 +85,22 @@ class Peer:
             self, description=description, busy=False, numerics=numerics, classes=classes
         )
 
-    def took(self, take: Take, found: Sequence[Assignment]) -> "Peer":
+    def took(self, take: Take, found: Sequence[Assignment], now: datetime) -> "Peer":
         """The same, with trials that were claimed for it."""
+        if not found:
+            return self
+        held = self.held | {(a.trial, a.attempt) for a in found}
+        new = take.pack != self.pack or self.since is None
         return replace(
             self,
             pack=take.pack,
-            held=self.held | {(a.trial, a.attempt) for a in found},
+            held=held,
+            since=now if new else self.since,
+            most=len(held) if new else max(self.most, len(held)),
+            ended=0 if new else self.ended,
             sweeps={**self.sweeps, **{a.trial: take.sweep for a in found}},
             longest_s=self.longest_s if take.pack == self.pack else None,
-            sealed=self.sealed or (take.suspects and bool(found)),
+            sealed=self.sealed or take.suspects,
         )
 
     def replaying(self, replay: int, pack: PackSpec, task: Assignment) -> "Peer":
@@ -96,6 +112,7 @@ class Peer:
             longest_s=self.longest_s if pack == self.pack else None,
             sealed=True,
             replay=replay,
+            since=None,
         )
 
     def returned(self, answer: Return) -> "Peer":
@@ -110,12 +127,32 @@ class Peer:
             longest_s=max(self.longest_s or 0.0, answer.seconds),
             sealed=self.sealed and bool(answer.held),
             replay=self.replay if answer.held else None,
+            ended=self.ended + len(answer.outcomes) + len(answer.failures),
         )
 
+    def holds(self) -> dict[str, int]:
+        """Sweep -> its trials here; nothing while a replay runs."""
+        return {} if self.replay is not None else dict(Counter(self.sweeps.values()))
 
-def slots(peers: Mapping[str, Peer]) -> list[Slot]:
+    def due(self, now: datetime) -> bool:
+        """Whether it may be left to drain for another pack."""
+        held_s = 0.0 if self.since is None else (now - self.since).total_seconds()
+        return over(held_s, self.ended, self.most)
+
+
+def slots(peers: Mapping[str, Peer], now: datetime) -> list[Slot]:
     """The workers as the decision sees them."""
     return [
-        Slot(name, not p.busy, len(p.held), p.pack, dict(p.classes), p.sealed, p.node or name)
+        Slot(
+            name,
+            not p.busy,
+            len(p.held),
+            p.pack,
+            dict(p.classes),
+            p.sealed,
+            p.node or name,
+            p.holds(),
+            p.due(now),
+        )
         for name, p in peers.items()
     ]

@@ -14,9 +14,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from service.dispatch.decide import Take, Waiting, offered, replayed, stranded, takes
+from service.dispatch.decide import Slot, Take, Waiting, offered, replayed, stranded
+from service.dispatch.filling import decide
 from service.dispatch.pacing import Pacing
 from service.dispatch.peers import Peer, slots
+from service.dispatch.shares import Ledger
 from service.dispatch.telemetry import ended_steps
 from service.dispatch.tempo import Tempo
 from service.store import (
@@ -54,6 +56,7 @@ class Rules:
     slice_s: float
     max_attempts: int
     patience_s: float = 600.0
+    user_trials: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,13 @@ class Turn:
         rules: lanes, slice and attempts.
         now: its time.
         tempos: sweep -> its pace as it stands before it.
+        ledger: what everybody has had of the workers before it.
+        starting: workers that should soon have described themselves.
 
     Attributes:
         peers: the workers as they stand after it.
         pacing: the paces, and what is told of sweeps' ends.
+        ledger: what everybody has had after it.
         introduced: whether a worker described itself.
         lost: workers that are gone, and whether they had described themselves.
         orders: what to send, by worker.
@@ -90,12 +96,16 @@ class Turn:
         rules: Rules,
         now: datetime,
         tempos: Mapping[str, Tempo],
+        ledger: Ledger,
+        starting: frozenset[str] = frozenset(),
     ) -> None:
         self._session = session
         self._rules = rules
         self._now = now
         self.peers = dict(peers)
         self.pacing = Pacing(session, tempos, now, rules.patience_s)
+        self.ledger = ledger.charged(slots(peers, now), now)
+        self._starting = starting
         self.introduced = False
         self.lost: dict[str, bool] = {}
         self.orders: dict[str, Order] = {}
@@ -141,7 +151,7 @@ class Turn:
     def _offer(self) -> None:
         """Keeps true what sweeps of changed code are offered: workers may be others since."""
         for asked in classes.asked(self._session):
-            slot = offered(asked.pinned, asked.experiment, slots(self.peers))
+            slot = offered(asked.pinned, asked.experiment, self._slots())
             if slot is None or slot.classes[asked.experiment] == asked.offered:
                 continue
             with contextlib.suppress(UnknownSweepError):  # deleted meanwhile
@@ -193,11 +203,11 @@ class Turn:
         unwanted = self._unwanted(idle)
         before = {name: peer.pack for name, peer in self.peers.items()}
         added: dict[str, list[Assignment]] = defaultdict(list)
-        chosen = takes(slots(self.peers), self._queues(), self._rules.lanes)
+        chosen = self._takes()
         for _, same in groupby(chosen, lambda take: (take.sweep, take.structure, take.suspects)):
             for take, found in self._claim(list(same)):
                 added[take.worker] += found
-                self.peers[take.worker] = self.peers[take.worker].took(take, found)
+                self.peers[take.worker] = self.peers[take.worker].took(take, found, self._now)
         for name, task in self._replays():
             added[name].append(task)
         for name in idle:
@@ -213,6 +223,18 @@ class Turn:
                     widths=self._widths(before.get(name), peer),
                 )
 
+    def _takes(self) -> list[Take]:
+        """What idle workers should claim, by who has had least."""
+        rules = self._rules
+        starting = sum(n in self.peers and not self.peers[n].description for n in self._starting)
+        limits = {"most": rules.user_trials, "starting": starting}
+        found = decide(self._slots(), self._queues(), rules.lanes, self.ledger, **limits)
+        self.ledger = found.ledger
+        return found.takes
+
+    def _slots(self) -> list[Slot]:
+        return slots(self.peers, self._now)
+
     def _unwanted(self, idle: Sequence[str]) -> set[tuple[int, int]]:
         """What idle workers should drop; of replays those whose sweep is gone."""
         training = [self.peers[n] for n in idle if self.peers[n].replay is None]
@@ -227,7 +249,7 @@ class Turn:
         idle = {pair for p in free for pair in p.classes.items()}
         asked = replays.waiting(self._session, idle) if idle else []
         found = []
-        for name, replay in replayed(slots(self.peers), asked):
+        for name, replay in replayed(self._slots(), asked):
             task = replays.begin(self._session, replay.id, self._place(name))
             if task is None:
                 continue
@@ -265,10 +287,12 @@ class Turn:
                 q.suspects,
                 q.losses,
                 banned.get(q.sweep, frozenset()),
+                q.owner,
+                q.priority,
             )
             for q in found
         ]
-        lost = stranded(slots(self.peers), queues)
+        lost = stranded(self._slots(), queues)
         for sweep, experiment in {q.sweep: q.pack.experiment for q in lost}.items():
             other = next(p.numerics[experiment] for p in self.peers.values() if p.description)
             name = classes.know(self._session, other)

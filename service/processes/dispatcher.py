@@ -97,6 +97,7 @@ def rules_of(configuration: Configuration) -> Rules:
         configuration.slice_s,
         configuration.max_attempts,
         configuration.patience_s,
+        configuration.user_trials,
     )
 
 

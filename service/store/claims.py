@@ -57,6 +57,8 @@ class Queue:
         claimable: trials for `claim`.
         suspects: trials for `claim_suspects`.
         losses: the most that one of the suspects has lost.
+        owner: whose the sweep is.
+        priority: the sweep's.
     """
 
     sweep: str
@@ -66,6 +68,8 @@ class Queue:
     pinned: str | None
     suspects: int = 0
     losses: int = 0
+    owner: str = ""
+    priority: int = 0
 
 
 _CURSOR = (
@@ -78,7 +82,14 @@ _CURSOR = (
     sweeps.c.cohort,
 )
 _OPEN = (
-    select(*_CURSOR, structures.c.sweep, cast(structures.c.pack, Text), sweeps.c.class_id)
+    select(
+        *_CURSOR,
+        structures.c.sweep,
+        cast(structures.c.pack, Text),
+        sweeps.c.class_id,
+        sweeps.c.owner,
+        sweeps.c.priority,
+    )
     .join(sweeps, sweeps.c.id == structures.c.sweep)
     .where(
         sweeps.c.state.in_(OPEN_SWEEPS),
@@ -100,8 +111,8 @@ def queues(session: Session) -> list[Queue]:
         claimable = r.waiting - suspects + max(0, _limit(r) - r.position)
         if claimable or suspects:
             pack = pack_from(r.pack)
-            queue = Queue(r.sweep, r.number, pack, claimable, r.class_id, suspects, losses)
-            found.append(queue)
+            waits = claimable, r.class_id, suspects, losses
+            found.append(Queue(r.sweep, r.number, pack, *waits, r.owner, r.priority))
     return found
 
 

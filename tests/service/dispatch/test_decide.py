@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from service.dispatch.decide import Slot, Take, Waiting, fits, stranded, takes
+from service.dispatch.decide import Slot, Take, Waiting, fits, stranded
+from service.dispatch.filling import takes
 from workers.messages import PackSpec
 
 SHALLOW = PackSpec("deep_mlp", {"depth": 3}, 100, 1000, 5, "end")

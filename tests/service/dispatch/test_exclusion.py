@@ -3,7 +3,8 @@
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from service.dispatch.decide import Slot, Waiting, takes
+from service.dispatch.decide import Slot, Waiting
+from service.dispatch.filling import takes
 from service.dispatch.loop import Dispatcher, Rules
 from service.report.audit import audit_of
 from service.report.build import build

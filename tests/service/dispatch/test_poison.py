@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Engine, select
 
-from service.dispatch.decide import Slot, Take, Waiting, takes
+from service.dispatch.decide import Slot, Take, Waiting
+from service.dispatch.filling import takes
 from service.dispatch.loop import Dispatcher, Rules
 from service.store.engine import session_factory
 from service.store.suspicion import MOST_LOSSES
