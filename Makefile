@@ -7,7 +7,7 @@ ARGS ?=
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test check fix serve bench fuzz results up constraints
+.PHONY: help setup browser demo test check fix serve bench fuzz results chaos up constraints
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -56,6 +56,9 @@ fuzz: $(STAMP) ## generated requests against the API by its description; writes 
 
 results: $(STAMP) ## run the studies of docs/results, or go on with them (hours; ARGS="small/table1 --minutes 30")
 	@$(BIN)/python -m service.study $(ARGS)
+
+chaos: $(STAMP) ## shoot at a sweep with kill -9 and worse; writes docs/results/chaos.md (ARGS="--seed 1 --faults 30")
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 up: ## the service with PostgreSQL under docker compose, on this machine only
 	@test -f .env || { umask 077; echo "POSTGRES_PASSWORD=$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(24))')" > .env; }

@@ -43,7 +43,7 @@ def dispatch(configuration: Configuration) -> None:
     ):
         ending.callback(say, "stopped; another dispatcher goes on where this one stood")
         ending.callback(pulse.end)
-        engine = open_engine(configuration.database_url, fenced=True)
+        engine = open_engine(configuration.database_url)
         ending.callback(engine.dispose)
         check_schema(engine)
         sessions = session_factory(engine)

@@ -41,7 +41,7 @@ def serve(configuration: Configuration) -> None:
         engine = open_engine(configuration.database_url, API_CONNECTIONS)
         ending.callback(engine.dispose)
         upgrade(engine)
-        apart = open_engine(configuration.database_url, fenced=True)  # requests must not starve it
+        apart = open_engine(configuration.database_url)  # requests must not starve it
         ending.callback(apart.dispose)
         sessions = session_factory(apart)
         if apart.dialect.name == "sqlite":  # its lock proves that no other dispatcher lives

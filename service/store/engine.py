@@ -24,8 +24,8 @@ REACHES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-#: the server's, for a session that holds the dispatcher's lease: one that a cut network hides ends,
-#: and with it the lock on the lease, which nobody else could take before
+#: the server's: a session whose process is frozen or cut off within a transaction ends, and with it
+#: its locks, of the dispatcher's lease or of a sweep, which nobody else could take before
 FENCED = {
     "idle_in_transaction_session_timeout": "30s",
     "tcp_keepalives_idle": "5s",
@@ -35,7 +35,7 @@ FENCED = {
 }
 
 
-def open_engine(url: str, connections: int = 15, *, fenced: bool = False) -> Engine:
+def open_engine(url: str, connections: int = 15) -> Engine:
     """An engine for sqlite:///PATH or postgresql+psycopg://...
 
     On SQLite every transaction takes the write lock at its start unless its engine has the option
@@ -51,15 +51,13 @@ def open_engine(url: str, connections: int = 15, *, fenced: bool = False) -> Eng
     Args:
         connections: the most that are open at once; whoever wants one more waits, and after
             30 s gets sqlalchemy.exc.TimeoutError.
-        fenced: whether its transactions hold the dispatcher's lease; PostgreSQL then ends those
-            whose client is cut off.
     """
     pool = {"pool_size": min(connections, KEPT), "max_overflow": max(0, connections - KEPT)}
     if not url.startswith("sqlite"):
         arguments = {**REACHES, "prepare_threshold": None}
         engine = create_engine(url, pool_pre_ping=True, connect_args=arguments, **pool)
-        if fenced:
-            event.listen(engine, "connect", _fence)
+        event.listen(engine, "connect", _fence)
+        event.listen(engine, "begin", _unfence)
         return engine
     waits = {"timeout": BUSY_S, "check_same_thread": False}
     engine = create_engine(url, connect_args=waits, **pool)
@@ -83,6 +81,17 @@ def _fence(connection: Any, _record: Any) -> None:
         for name, value in FENCED.items():
             cursor.execute(f"SET {name} = '{value}'")
     connection.commit()
+
+
+def _unfence(connection: Connection) -> None:
+    """A reader holds no lock that others want, and may be silent while a slow client reads."""
+    if connection.get_execution_options().get("reads", False):
+        may_be_silent(connection)
+
+
+def may_be_silent(connection: Connection) -> None:
+    """This transaction may say nothing for as long as it likes."""
+    connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:
@@ -111,6 +120,8 @@ def reading_engine(engine: Engine) -> Engine:
 def upgrade(engine: Engine) -> None:
     """Brings the schema to the newest version; safe to call at every start."""
     with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":  # a migration may reckon between statements
+            may_be_silent(connection)
         command.upgrade(migrations(connection), "head")
 
 

@@ -44,15 +44,3 @@ def test_a_store_that_is_away_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(StoreAwayError, match="whether PostgreSQL is up"):
         serve_api(away)
-
-
-def test_postgresql_ends_a_dispatchers_transaction_that_nobody_goes_on_with(
-    postgres: str,
-) -> None:
-    """One whose host is cut off would hold the lease's row for hours; others may be long."""
-    asked = text("SHOW idle_in_transaction_session_timeout")
-    for fenced, limit in ((True, "30s"), (False, "0")):
-        found = open_engine(postgres, fenced=fenced)
-        with found.connect() as connection:
-            assert connection.scalar(asked) == limit
-        found.dispose()

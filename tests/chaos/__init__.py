@@ -1,0 +1,1 @@
+"""The whole system under fire: `python -m tests.chaos`, and a short version among the tests."""
