@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from service.configuration import Configuration
 from service.processes.api import serve_api
 from service.processes.dispatcher import dispatch
-from service.store.engine import check_schema, migrations, open_engine
+from service.store.engine import check_schema, migrations
 from service.store.errors import SchemaError, StoreAwayError, StoreNotSharedError
 
 
