@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
@@ -10,11 +11,15 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVICES = ("cpu", "cuda")
+#: bind every address, and are nobody's name
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - named to be told apart
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 IN_MEMORY = ("sqlite:///", "sqlite:///:memory:")
 PREFIX = "SEEDBED_"
 #: variables that the client reads, not the service
-OTHERS = frozenset({"SEEDBED_URL", "SEEDBED_MNIST"})
+OTHERS = frozenset({"SEEDBED_URL", "SEEDBED_KEY", "SEEDBED_BOOTSTRAP_KEY", "SEEDBED_MNIST"})
+AUTHS = ("none", "keys")
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:]+")
 
 
 class Configuration(BaseSettings):
@@ -38,9 +43,9 @@ class Configuration(BaseSettings):
         str,
         Field(description="SQLite in the state folder unless given; or postgresql+psycopg://..."),
     ] = ""
-    host: Annotated[str, Field(description="address to bind; loopback only until keys exist")] = (
-        "127.0.0.1"
-    )
+    host: Annotated[
+        str, Field(description="address to bind; another than loopback needs SEEDBED_AUTH=keys")
+    ] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="port to bind; 0 takes a free one")] = (
         8321
     )
@@ -73,17 +78,36 @@ class Configuration(BaseSettings):
     user_trials: Annotated[
         int, Field(ge=0, description="most trials of one owner that run at once; 0 for no limit")
     ] = 0
+    auth: Annotated[
+        str, Field(description="who is let in: none asks nobody, keys takes API keys only")
+    ] = "none"
+    allowed_hosts: Annotated[
+        str,
+        Field(description="names, by comma, that the service answers to besides loopback's"),
+    ] = ""
     redis_url: Annotated[str | None, Field(description="not built yet: refused when set")] = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         refuse_unknown(os.environ)
-        if self.host not in LOOPBACK:
+        if self.auth not in AUTHS:
             raise ValueError(
-                f"host {self.host!r} would let others in; until API keys exist the service binds "
-                f"loopback only ({', '.join(LOOPBACK)}); unset SEEDBED_HOST, and reach it from "
-                "elsewhere through an SSH tunnel"
+                f"SEEDBED_AUTH is {self.auth!r}; the service asks nobody who they are (none), or "
+                "everybody for an API key (keys); use one of the two"
             )
+        if self.auth == "none" and self.host not in LOOPBACK:
+            raise ValueError(
+                f"host {self.host!r} would let others in, and nobody is asked who they are; "
+                f"without keys the service binds loopback only ({', '.join(LOOPBACK)}); set "
+                "SEEDBED_AUTH=keys and make a key with `seedbed keys create`, or unset "
+                "SEEDBED_HOST and reach it from elsewhere through an SSH tunnel"
+            )
+        for name in self.names:
+            if not _HOST_NAME.fullmatch(name):
+                raise ValueError(
+                    f"SEEDBED_ALLOWED_HOSTS names {name!r}; it holds host names without scheme, "
+                    "port or wildcard, with commas between; write seedbed.example.org, say"
+                )
         if self.device not in DEVICES:
             raise ValueError(
                 f"device {self.device!r} is unknown; trials train on {' or '.join(DEVICES)}; use "
@@ -110,6 +134,13 @@ class Configuration(BaseSettings):
                 "folder"
             )
         return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that the service answers to besides loopback's: allowed ones, and its own."""
+        given = (name.strip().lower() for name in self.allowed_hosts.split(","))
+        own = () if self.host in (*LOOPBACK, *WILDCARDS) else (self.host.lower(),)
+        return (*(name for name in given if name), *own)
 
     @property
     def asked_workers(self) -> int | None:

@@ -10,13 +10,17 @@ MEDIA_TYPE = "application/problem+json"
 
 TITLES = {
     400: "Bad request",
+    401: "Not authenticated",
     403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
     409: "Conflict",
     413: "Too large",
+    414: "The URL is too long",
     415: "Unsupported media type",
     422: "The request breaks a rule",
+    429: "Too many requests",
+    431: "The headers are too long",
     500: "The service failed",
     501: "Not built yet",
     503: "Not available now",

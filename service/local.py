@@ -28,7 +28,8 @@ def start(folder: Path) -> tuple[str, "subprocess.Popen[bytes]"]:
     """The service as a process of its own, its log in the folder."""
     port = free_port()
     environment = os.environ | {"SEEDBED_STATE_FOLDER": str(folder / "state")}
-    environment.pop("SEEDBED_DATABASE_URL", None)
+    for name in ("SEEDBED_DATABASE_URL", "SEEDBED_AUTH", "SEEDBED_HOST"):
+        environment.pop(name, None)  # it is this command's alone
     with (folder / LOG).open("wb") as sink:
         process = subprocess.Popen(  # noqa: S603 - our own command
             [sys.executable, "-m", "service.cli.app", "serve", "--port", str(port)],

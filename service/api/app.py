@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import structlog
+from argon2 import PasswordHasher
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -12,11 +13,13 @@ from sqlalchemy.orm import Session, sessionmaker
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from service.access.keyring import Keyring
 from service.api import (
     catalogue,
     changes,
     comparisons,
     exclusions,
+    keys,
     later,
     probes,
     replays,
@@ -24,15 +27,18 @@ from service.api import (
     sweeps,
     trials,
 )
+from service.api.access import Accesses
 from service.api.description import Described
+from service.api.guard import Guard
 from service.api.safety import Safety
 from service.api.state import Health, State, free_bytes_of
 from service.api.strict import body_model, refuse_ignored
-from service.configuration import Configuration
+from service.configuration import LOOPBACK, Configuration
 from service.dashboard import pages
 from service.errors import MEDIA_TYPE, ProblemError, problem
 from service.spec.problems import SpecError, from_items
 from service.store.errors import StoreError
+from service.store.keys import Hasher
 
 __all__ = ["Health", "create_app"]
 
@@ -51,6 +57,7 @@ def create_app(
     running_share: Callable[[str], float | None] = lambda _: None,
     lacking: Callable[[Iterable[str]], Mapping[str, str]] = lambda _: {},
     classes: Callable[[], Collection[str] | None] = lambda: None,
+    hasher: Hasher | None = None,
 ) -> FastAPI:
     """The service's HTTP side.
 
@@ -62,8 +69,13 @@ def create_app(
         running_share: how far a sweep's running trials are.
         lacking: of the data sets named, those that no worker has.
         classes: numerics classes that workers are of; None where nobody knows.
+        hasher: what API keys are hashed with; argon2 at its full cost unless given.
+
+    Raises:
+        UndeclaredRouteError: a route does not say who may call it.
     """
     app = Described(
+        asks=configuration.auth == "keys",
         title="Seedbed",
         description="How often does training succeed, and does this change help?",
         version="1",
@@ -81,6 +93,7 @@ def create_app(
         running_share,
         lacking,
         classes,
+        hasher or PasswordHasher(),
     )
     strict = [Depends(refuse_ignored)]
     for router in (
@@ -92,13 +105,20 @@ def create_app(
         reports.router,
         comparisons.router,
         catalogue.router,
+        keys.router,
     ):
         app.include_router(router, prefix="/api/v1", dependencies=strict)
     app.include_router(probes.router, dependencies=strict)
     app.include_router(later.router())
     pages.install(app, strict)
     _handlers(app)
-    app.add_middleware(Safety)
+    keyring = Keyring(reading, writing) if configuration.auth == "keys" else None
+    app.add_middleware(
+        Safety,
+        guard=Guard(Accesses(app.routes), keyring),
+        names=configuration.names,
+        outside=configuration.host not in LOOPBACK,
+    )
     return app
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from service.api.access import access_of
 from service.errors import MEDIA_TYPE, TITLES
 
 _CHANGES = frozenset({"post", "patch", "put", "delete"})
@@ -39,18 +40,48 @@ _PROBLEM = {
     },
 }
 #: refusals before any route is asked: by source, size, type and shape
-_ALWAYS = (403, 413, 415, 422)
+_ALWAYS = (400, 403, 413, 414, 415, 422, 431)
+#: and where callers are asked who they are; 503 is of a store that does not answer
+_ASKED = (401, 503)
+_KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key; the scope that an operation needs stands beside it.",
+}
 
 
 class Described(FastAPI):
-    """An application whose description tells its refusals too."""
+    """An application whose description tells its refusals too.
+
+    Args:
+        asks: whether callers need an API key.
+    """
+
+    def __init__(self, *, asks: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self._asks = asks
 
     def openapi(self) -> dict[str, Any]:
         """The description, made once."""
         found = super().openapi()
         if "Problem" not in found.get("components", {}).get("schemas", {}):
             complete(found)
+            if self._asks:
+                tell_scopes(found)
         return found
+
+
+def tell_scopes(description: dict[str, Any]) -> None:
+    """Adds to every operation which scope a key must have for it."""
+    description["components"]["securitySchemes"] = {"key": _KEY}
+    for path, operations in description["paths"].items():
+        for method, operation in operations.items():
+            scope = access_of(method.upper(), path).scope
+            if scope is None:
+                continue
+            operation["security"] = [{"key": [scope.value]}]
+            for status in _ASKED:
+                operation["responses"].setdefault(str(status), refusal(status))
 
 
 def complete(description: dict[str, Any]) -> None:

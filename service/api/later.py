@@ -7,16 +7,11 @@ from fastapi import APIRouter
 
 from service.errors import ProblemError
 
-_KEYS = "the service binds loopback only; reach it from elsewhere through an SSH tunnel"
-
 #: method, path, what it is, what to do instead
 LATER = [
     ("GET", "/api/v1/sweeps/{sweep}/events", "server-sent events", "poll progress"),
     ("GET", "/api/v1/trials/{trial}/weights", "kept weights", "compare fingerprints"),
     ("GET", "/api/v1/trials/{trial}/curve", "evaluation curves", "see the trial's metrics"),
-    ("GET", "/api/v1/keys", "API keys (list)", _KEYS),
-    ("POST", "/api/v1/keys", "API keys (make)", _KEYS),
-    ("DELETE", "/api/v1/keys/{key}", "API keys (revoke)", _KEYS),
     ("GET", "/metrics", "Prometheus metrics", "poll progress"),
 ]
 

@@ -13,14 +13,16 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 class Refusal(Exception):  # noqa: N818 - a verdict, not a fault
     """A request that goes no further."""
 
-    def __init__(self, status: int, detail: str, cure: str) -> None:
+    def __init__(self, status: int, detail: str, cure: str, **headers: str) -> None:
         super().__init__(detail)
         self.status, self.detail, self.cure = status, detail, cure
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 async def refuse(send: Send, refusal: Refusal) -> None:
     """Answers with a problem."""
     body = encoded(refusal.status, refusal.detail, refusal.cure)
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    named = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **refusal.headers}
+    headers = [(name.encode(), value.encode()) for name, value in named.items()]
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,11 +1,12 @@
 """Refuses unsafe requests before anything parses them: foreign hosts and origins, types, sizes."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from service.api.body import judge_body, read_body
+from service.api.guard import Guard
 from service.api.refusal import Receive, Refusal, Scope, Send, refuse
-from service.api.source import judge_credentials, judge_source, judge_target
+from service.api.source import NAMES, judge_length, judge_source, judge_target
 
 _HEADERS = [
     (
@@ -23,10 +24,27 @@ _HEADERS = [
 
 
 class Safety:
-    """ASGI middleware; the whole body is read and judged here, and only then handed on."""
+    """ASGI middleware; the whole body is read and judged here, and only then handed on.
 
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+    Args:
+        app: what comes after it.
+        guard: who may come in.
+        names: that the service answers to, besides loopback's.
+        outside: whether it listens on an address that others reach.
+    """
+
+    def __init__(
+        self,
+        app: Callable[[Scope, Receive, Send], Awaitable[None]],
+        guard: Guard,
+        names: Iterable[str] = (),
+        *,
+        outside: bool = False,
+    ) -> None:
         self._app = app
+        self._guard = guard
+        self._names = NAMES | frozenset(names)
+        self._outside = outside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judges one request."""
@@ -45,9 +63,10 @@ class Safety:
             headers = {
                 k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]
             }
-            judge_source(headers)
+            judge_length(scope["headers"], scope["path"], scope["query_string"])
+            judge_source(headers, self._names, self._own(scope))
             judge_target(scope["path"], scope["query_string"])
-            judge_credentials(headers)
+            await self._guard.admit(scope, headers)
             body = await read_body(receive, headers)
             if body or scope["method"] in ("POST", "PATCH"):
                 judge_body(headers, body)
@@ -64,3 +83,8 @@ class Safety:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, replay, guarded)
+
+    def _own(self, scope: Scope) -> str | None:
+        """The address that a request came in at, where that is not loopback alone."""
+        server = scope.get("server")
+        return str(server[0]) if self._outside and server else None

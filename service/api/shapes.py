@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.access.principal import Scope
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
@@ -244,6 +246,32 @@ class Exclusions(Shape):
     """All of a sweep's."""
 
     items: list[Exclusion]
+
+
+class Key(Shape):
+    """An API key without its secret."""
+
+    id: str
+    name: str
+    owner: str
+    scope: Scope
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+class MadeKey(Key):
+    """A new API key; its text is here and nowhere else."""
+
+    key: str
+
+
+class Keys(Shape):
+    """A page of API keys."""
+
+    items: list[Key]
+    next: str | None
 
 
 class Planned(Shape):

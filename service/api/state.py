@@ -8,8 +8,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session, sessionmaker
 
+from service.api.acting import act_of, judge
 from service.configuration import Configuration
 from service.folder import store_file
+from service.store.keys import Hasher
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class State:
             average, 0 to 1; None where nobody knows.
         lacking: of the data sets named, those that no worker has -> what to do.
         classes: numerics classes that workers are of; None where nobody knows.
+        hasher: what API keys are hashed with.
     """
 
     writing: sessionmaker[Session]
@@ -43,6 +46,7 @@ class State:
     running_share: Callable[[str], float | None]
     lacking: Callable[[Iterable[str]], Mapping[str, str]]
     classes: Callable[[], Collection[str] | None]
+    hasher: Hasher
 
 
 def free_bytes_of(configuration: Configuration) -> Callable[[], int | None]:
@@ -68,9 +72,17 @@ def reading(request: Request) -> Iterator[Session]:
 
 
 def writing(request: Request) -> Iterator[Session]:
-    """One transaction, committed before the reply is sent (hence scope="function")."""
+    """One transaction, committed before the reply is sent (hence scope="function").
+
+    Only of what the caller may change.
+
+    Raises:
+        ProblemError: 403, it is another's.
+    """
     state = state_of(request)
+    act = act_of(request)
     with state.writing.begin() as session:
+        judge(act, request, session)
         yield session
     state.wake()
 

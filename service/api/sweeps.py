@@ -10,9 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from models.catalog import experiments
+from service.access.key import ME
 from service.api import shapes
+from service.api.acting import ActDep
 from service.api.description import refusal
 from service.api.disk import check_disk
+from service.api.identity import PrincipalDep
 from service.api.planned import plan_json
 from service.api.state import Reading, State, StateDep, Writing
 from service.api.views import progress_json, sweep_json
@@ -65,6 +68,7 @@ def submit(
     state: StateDep,
     session: Writing,
     response: Response,
+    act: ActDep,
     dry_run: Annotated[bool, Query(description="say what it would run, store nothing")] = False,
     idempotency_key: Annotated[
         str | None, Header(min_length=1, max_length=255, pattern="^[ -~]*$")
@@ -75,16 +79,23 @@ def submit(
     if dry_run:
         check_data(plan, state)
         response.status_code = 200
+        act.outcome = "nothing"
         with state.reading() as reading:  # not the writer's lock
             return plan_json(plan, state, speeds.of_experiment(reading, plan.experiment))
     key = None
     if idempotency_key is not None:
         text = json.dumps(body, sort_keys=True)
         key = (idempotency_key, hashlib.sha256(text.encode()).hexdigest())
-    if key is None or sweeps.keyed(session, key) is None:  # what is stored needs nothing more
+    owner = act.principal.name
+    if (
+        key is None or sweeps.keyed(session, key, owner) is None
+    ):  # what is stored needs nothing more
         check_data(plan, state)
         check_disk(plan, state.free_bytes())
-    sweep, _new = sweeps.create(session, plan, now=datetime.now(UTC), idempotency_key=key)
+    sweep, new = sweeps.create(
+        session, plan, now=datetime.now(UTC), idempotency_key=key, owner=owner
+    )
+    act.on, act.outcome = sweep, "done" if new else "repeated"
     response.headers["Location"] = f"/api/v1/sweeps/{sweep}"
     return sweep_of(sweep, session, state)
 
@@ -107,11 +118,16 @@ def check_data(plan: Plan, state: State) -> None:
 def index(
     session: Reading,
     state: StateDep,
+    principal: PrincipalDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     after: Annotated[str | None, Query(max_length=32)] = None,
+    owner: Annotated[
+        str | None, Query(max_length=200, description="whose; `me` is whoever asks")
+    ] = None,
 ) -> dict[str, Any]:
     """Sweeps, newest first; `next` continues."""
-    found = sweeps.page(session, after=after, limit=limit + 1)
+    whose = principal.name if owner == ME else owner
+    found = sweeps.page(session, after=after, limit=limit + 1, owner=whose)
     items = [
         sweep_json(v, progress(session, v.id), state.running_share(v.id), whole=False)
         for v in found[:limit]

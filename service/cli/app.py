@@ -2,7 +2,18 @@
 
 import typer
 
-from service.cli import bench, catalogue, extend, operate, plan, replay, report, submit, sweeps
+from service.cli import (
+    bench,
+    catalogue,
+    extend,
+    keys,
+    operate,
+    plan,
+    replay,
+    report,
+    submit,
+    sweeps,
+)
 
 app = typer.Typer(
     name="seedbed",
@@ -12,7 +23,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     epilog="All but serve, api, dispatcher, backup, db, demo and bench speak to a running service "
-    "(--url, SEEDBED_URL).",
+    "(--url, SEEDBED_URL; with the API key in SEEDBED_KEY, if it asks for one); keys does, or "
+    "works on the store itself.",
 )
 
 app.command()(operate.serve)
@@ -35,6 +47,7 @@ app.add_typer(catalogue.presets, name="presets")
 app.add_typer(catalogue.experiments, name="experiments")
 app.command()(operate.backup)
 app.add_typer(operate.db, name="db")
+app.add_typer(keys.keys, name="keys")
 app.command()(operate.demo)
 app.command(context_settings=bench.PASSED_ON)(bench.bench)
 

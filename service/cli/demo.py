@@ -38,7 +38,7 @@ def run(*, keep: bool, seeds: int | None = None, console: Console | None = None)
     with tempfile.TemporaryDirectory(prefix="seedbed-demo-") as folder, local.ending_on_signals():
         url, process = local.start(Path(folder))
         try:
-            with Client(url) as client:
+            with Client(url, key="") as client:
                 console.print(f"Starting Seedbed on {url} (SQLite, local Ray) ...")
                 local.await_ready(client, process, Path(folder) / local.LOG)
                 page = report(client, console, url, seeds)

@@ -2,6 +2,7 @@
 
 import contextlib
 import ipaddress
+import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
@@ -31,6 +32,7 @@ class Client:
     Args:
         url: where the service listens.
         timeout_s: the longest that one request may wait for its reply.
+        key: the API key that is sent; that in SEEDBED_KEY unless given, and '' sends none.
         transport: what carries requests, for tests.
     """
 
@@ -39,6 +41,7 @@ class Client:
         url: str = DEFAULT_URL,
         timeout_s: float = 60.0,
         *,
+        key: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = url.rstrip("/")
@@ -55,6 +58,7 @@ class Client:
         self._http = httpx.Client(
             base_url=self.url,
             timeout=timeout_s,
+            headers=_credentials(key),
             transport=transport,
             trust_env=not _is_loopback(parsed.host),  # no proxy leads to this very machine
         )
@@ -96,9 +100,13 @@ class Client:
         params = {"dry_run": "true"} if dry_run else {}
         return self._json("POST", "/sweeps", json=dict(spec), params=params, headers=headers)
 
-    def sweeps(self) -> Iterator[Json]:
-        """Every sweep, newest first; pages are asked for as they are needed."""
-        return self._pages("/sweeps", {})
+    def sweeps(self, owner: str | None = None) -> Iterator[Json]:
+        """Every sweep, newest first, or an owner's; pages are asked for as they are needed.
+
+        Args:
+            owner: whose; `me` is whoever asks.
+        """
+        return self._pages("/sweeps", {} if owner is None else {"owner": owner})
 
     def sweep(self, sweep: str) -> Json:
         """One sweep with its spec, state and counters."""
@@ -283,6 +291,26 @@ class Client:
         """One preset: name, title, about, spec, and what of it is a paper's."""
         return self._json("GET", _path("presets", *name.split("/")))
 
+    def keys(self) -> Iterator[Json]:
+        """Every API key, without its secret; for admins."""
+        return self._pages("/keys", {})
+
+    def make_key(self, *, name: str, owner: str, scope: str, expires_at: str | None = None) -> Json:
+        """Makes an API key; its `key` is in this reply and nowhere else. For admins.
+
+        Args:
+            name: what the key is for.
+            owner: whose sweeps are made with it.
+            scope: read, submit or admin.
+            expires_at: a moment with its zone, ISO 8601.
+        """
+        body = {"name": name, "owner": owner, "scope": scope, "expires_at": expires_at}
+        return self._json("POST", "/keys", json={k: v for k, v in body.items() if v is not None})
+
+    def revoke_key(self, key: str) -> Json:
+        """Makes the key of this id open nothing any more. For admins."""
+        return self._json("DELETE", _path("keys", key))
+
     def ready(self) -> bool:
         """Whether the service has a store, a dispatcher and workers."""
         reply = self._exchange("GET", "/readyz")
@@ -334,6 +362,21 @@ class Client:
                 f"{self.url} answered with {kind}; a Seedbed service answers with JSON",
                 "check --url or SEEDBED_URL",
             ) from error
+
+
+def _credentials(key: str | None) -> dict[str, str]:
+    """What names the caller to the service.
+
+    Raises:
+        ValueError: the key holds what no header may.
+    """
+    sent = (os.environ.get("SEEDBED_KEY", "") if key is None else key).strip()
+    if not (sent.isascii() and sent.isprintable()):
+        raise ValueError(
+            "the API key holds characters that no key has; it is not sent; check SEEDBED_KEY, or "
+            "what was given as key"
+        )
+    return {"Authorization": f"Bearer {sent}"} if sent else {}
 
 
 def _path(*parts: str) -> str:

@@ -2,7 +2,9 @@
 
 import contextlib
 import threading
+from datetime import UTC, datetime
 
+from service.access.opening import judge_opening
 from service.api.app import create_app
 from service.api.heard import Heard
 from service.configuration import Configuration
@@ -20,6 +22,7 @@ def serve_api(configuration: Configuration) -> None:
         StoreNotSharedError: the store is a SQLite file.
         SchemaError, StoreAwayError: the store is not ready for it.
         PortTakenError: the port is in use.
+        NoAdminError: others could reach the service, and nobody could administer it.
     """
     logs()
     require_shared(configuration, "api")
@@ -34,6 +37,7 @@ def serve_api(configuration: Configuration) -> None:
         engine = open_engine(configuration.database_url, API_CONNECTIONS)
         ending.callback(engine.dispose)
         check_schema(engine)
+        judge_opening(configuration, reading_factory(engine), datetime.now(UTC))
         apart = open_engine(configuration.database_url, 1)  # while requests hold all the others
         ending.callback(apart.dispose)
         heard = Heard(reading_factory(apart))

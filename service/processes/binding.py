@@ -50,7 +50,13 @@ def url_of(host: str, port: int) -> str:
 def listening(app: FastAPI, listener: socket.socket) -> Iterator[threading.Thread]:
     """Serves the API in the thread that it gives; at the end clients that stall are cut off."""
     server = uvicorn.Server(
-        uvicorn.Config(app, log_config=None, server_header=False, timeout_graceful_shutdown=GRACE_S)
+        uvicorn.Config(
+            app,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,  # whom to believe is the service's own to say
+            timeout_graceful_shutdown=GRACE_S,
+        )
     )
     thread = threading.Thread(target=server.run, args=([listener],), name="api")
     thread.start()

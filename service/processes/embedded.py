@@ -2,7 +2,9 @@
 
 import contextlib
 import threading
+from datetime import UTC, datetime
 
+from service.access.opening import judge_opening
 from service.api.app import create_app
 from service.api.heard import Heard
 from service.configuration import Configuration
@@ -26,6 +28,7 @@ def serve(configuration: Configuration) -> None:
         StoreOwnedError: another service runs on the same SQLite file.
         OpenFolderError: the state folder is open to others.
         PortTakenError: the port is in use.
+        NoAdminError: others could reach the service, and nobody could administer it.
         TooFewGpusError: there is no GPU for each worker.
     """
     logs()
@@ -41,6 +44,7 @@ def serve(configuration: Configuration) -> None:
         engine = open_engine(configuration.database_url, API_CONNECTIONS)
         ending.callback(engine.dispose)
         upgrade(engine)
+        judge_opening(configuration, reading_factory(engine), datetime.now(UTC))
         apart = open_engine(configuration.database_url)  # requests must not starve it
         ending.callback(apart.dispose)
         sessions = session_factory(apart)

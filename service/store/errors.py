@@ -2,6 +2,7 @@
 
 StoreError
 ├── UnknownSweepError, UnknownTrialError   404
+├── UnknownKeyError                        404
 ├── StateConflictError                     409
 ├── NotReplayableError                     409
 ├── IdempotencyConflictError               409
@@ -51,6 +52,17 @@ class UnknownTrialError(StoreError):
         super().__init__(
             f"there is no trial {trial}; a trial exists once a worker has claimed it",
             "GET /api/v1/sweeps/{id}/trials lists a sweep's",
+        )
+
+
+class UnknownKeyError(StoreError):
+    """No API key has this id."""
+
+    status = 404
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"there is no API key {key!r}", "`seedbed keys list` shows those that there are"
         )
 
 

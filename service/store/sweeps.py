@@ -95,12 +95,12 @@ def create(
         _write(session, sweep, plan, now, owner, handling)
         return sweep, True
     while True:
-        known = keyed(session, idempotency_key)
+        known = keyed(session, idempotency_key, owner)
         if known is not None:
             return known, False
         with session.begin_nested() as attempt:
             _write(session, sweep, plan, now, owner, handling)
-            if _take(session, idempotency_key, sweep):
+            if _take(session, idempotency_key, owner, sweep):
                 return sweep, True
             attempt.rollback()  # whoever took the key meanwhile has committed: look again
 
@@ -112,14 +112,15 @@ def _write(
     _set(session, sweep, owner=owner, **vars(handling) | {"labels": list(handling.labels)})
 
 
-def keyed(session: Session, idempotency_key: tuple[str, str]) -> str | None:
-    """The sweep that this key and body hash made before.
+def keyed(session: Session, idempotency_key: tuple[str, str], owner: str = "") -> str | None:
+    """The sweep that this owner's key and body hash made before; others' keys are others'.
 
     Raises:
         IdempotencyConflictError: the key came with another body.
     """
     key, body = idempotency_key
-    known = session.execute(select(idempotency).where(idempotency.c.key == key)).one_or_none()
+    own = (idempotency.c.owner == owner) & (idempotency.c.key == key)
+    known = session.execute(select(idempotency).where(own)).one_or_none()
     if known is None:
         return None
     if known.body_hash != body:
@@ -131,11 +132,11 @@ def keyed(session: Session, idempotency_key: tuple[str, str]) -> str | None:
     return str(known.sweep)
 
 
-def _take(session: Session, idempotency_key: tuple[str, str], sweep: str) -> bool:
+def _take(session: Session, idempotency_key: tuple[str, str], owner: str, sweep: str) -> bool:
     """Writes the key down unless it is there; waits for whoever is about to write it."""
     key, body = idempotency_key
     module: Any = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = module.insert(idempotency).values(key=key, body_hash=body, sweep=sweep)
+    statement = module.insert(idempotency).values(owner=owner, key=key, body_hash=body, sweep=sweep)
     statement = statement.on_conflict_do_nothing().returning(idempotency.c.key)
     return session.scalar(statement) is not None
 
@@ -157,9 +158,18 @@ def show(session: Session, sweep: str) -> SweepView:
     return _view(session, row)
 
 
-def page(session: Session, *, after: str | None, limit: int) -> list[SweepView]:
-    """Sweeps, newest first, older than `after`."""
+def owner_of(session: Session, sweep: str) -> str | None:
+    """Whose sweep it is, '' of nobody's; None where there is no such sweep."""
+    return session.scalar(select(sweeps.c.owner).where(sweeps.c.id == sweep))
+
+
+def page(
+    session: Session, *, after: str | None, limit: int, owner: str | None = None
+) -> list[SweepView]:
+    """Sweeps, newest first, older than `after`; of one owner, if one is given."""
     query = select(sweeps).order_by(sweeps.c.id.desc()).limit(limit)
+    if owner is not None:
+        query = query.where(sweeps.c.owner == owner)
     if after is not None:
         query = query.where(sweeps.c.id < after)
     return [_view(session, row) for row in session.execute(query).mappings()]

@@ -25,6 +25,7 @@ from sqlalchemy import (
     text,
 )
 
+from service.access.principal import Scope
 from service.evidence.stopping import WHEN
 from service.store.suspicion import SUSPECT
 from service.store.types import Identity, UtcDateTime
@@ -156,6 +157,7 @@ sweep_classes = Table(
 idempotency = Table(
     "idempotency",
     metadata,
+    Column("owner", Text, primary_key=True, server_default=""),
     Column("key", String(255), primary_key=True),
     Column("body_hash", String(64), nullable=False),
     _sweep(index=True),
@@ -507,4 +509,20 @@ announcements = Table(
     Column("holder", Text, nullable=False),
     Column("said_at", UtcDateTime, nullable=False),
     Column("content", JSON, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("scope", String(8), nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+    CheckConstraint(_in("scope", tuple(scope.value for scope in Scope)), "scope"),
+    CheckConstraint("owner <> '' AND name <> ''", "named"),
 )

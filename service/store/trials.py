@@ -105,6 +105,12 @@ def show(session: Session, trial: int) -> TrialView:
     return found[0]
 
 
+def sweep_of(session: Session, trial: int) -> str | None:
+    """The sweep that a trial belongs to, or None where there is no such trial."""
+    known = 0 < trial <= MOST_ID
+    return session.scalar(select(trials.c.sweep).where(trials.c.id == trial)) if known else None
+
+
 def _query() -> Select[Any]:
     return (
         select(

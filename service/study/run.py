@@ -111,7 +111,7 @@ class Study:
             sweep = self._prepared(url, plan, kept)
             api, process = local.start(Path(here))
             try:
-                with Client(api) as client:
+                with Client(api, key="") as client:
                     local.await_ready(client, process, Path(here) / local.LOG)
                     self._follow(client, url, sweep, kept.seconds if kept else 0.0, until)
                     report = client.report(sweep, "json")

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from sqlalchemy import Engine
@@ -15,7 +16,7 @@ from service.configuration import Configuration
 from service.processes.binding import bind
 from service.store import claims, classes, completion
 from service.store.engine import reading_factory, session_factory
-from tests.service.samples import NUMERICS, moment, outcome
+from tests.service.samples import CHEAP, NUMERICS, moment, outcome
 from workers.messages import Assignment, Failure, Outcome
 
 Yield = Callable[[Assignment], Outcome | Failure]
@@ -60,14 +61,15 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(engine: Engine, folder: Path) -> Iterator[Served]:
-    """Serves until the block ends."""
+def serving(engine: Engine, folder: Path, **options: Any) -> Iterator[Served]:
+    """Serves until the block ends, with options of the configuration."""
     app = create_app(
         writing=session_factory(engine),
         reading=reading_factory(engine),
-        configuration=Configuration(state_folder=folder),
+        configuration=Configuration(state_folder=folder, **options),
         wake=lambda: None,
         health=lambda: Health(store=True, dispatcher=True, workers=1),
+        hasher=CHEAP,
     )
     started = threading.Event()
     listener = bind("127.0.0.1", 0)

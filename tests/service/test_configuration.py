@@ -40,6 +40,10 @@ def test_options_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 REFUSED = [
+    ("AUTH", "key", "use one of the two"),
+    ("ALLOWED_HOSTS", "https://seedbed.example.org", "without scheme, port or wildcard"),
+    ("ALLOWED_HOSTS", "*.example.org", "without scheme, port or wildcard"),
+    ("KEYS", "x", "no option SEEDBED_KEYS"),
     ("HOST", "0.0.0.0", "SSH tunnel"),  # noqa: S104 - it is refused
     ("HOST", "192.168.0.7", "loopback only"),
     ("HOST", "example.com", "loopback only"),
@@ -68,6 +72,15 @@ def test_an_option_that_breaks_its_rule_is_refused(
     with pytest.raises(ValidationError) as caught:
         Configuration()
     assert words in str(caught.value)
+
+
+def test_another_address_than_loopback_needs_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the service answers to its own name and to those that are allowed."""
+    monkeypatch.setenv("SEEDBED_AUTH", "keys")
+    monkeypatch.setenv("SEEDBED_HOST", "0.0.0.0")  # noqa: S104 - that is what is tested
+    monkeypatch.setenv("SEEDBED_ALLOWED_HOSTS", "Seedbed.example.org, api,")
+    assert Configuration().names == ("seedbed.example.org", "api")
+    assert Configuration(host="lab7.example.org").names[-1] == "lab7.example.org"
 
 
 def test_an_error_never_shows_a_password(monkeypatch: pytest.MonkeyPatch) -> None:

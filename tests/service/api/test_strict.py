@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.api.app import Health, create_app
+from service.api.guard import CREDENTIALS
 from service.api.later import LATER
-from service.api.source import CREDENTIALS
 from service.configuration import Configuration
 from service.store import sweeps
 from service.store.engine import reading_factory, session_factory
@@ -29,7 +29,8 @@ PAGES = (
 )  # fmt: skip
 ROOT = "/api/v1/sweeps"
 #: bodies of routes that take no empty one
-BODIES = {
+BODIES: dict[str, dict[str, Any]] = {
+    "/api/v1/keys": {"name": "n", "owner": "o", "scope": "read"},
     f"{ROOT}/{{sweep}}/extend": {"seeds": 6},
     f"{ROOT}/{{sweep}}/replay": {"sample": 0.5},
     f"{ROOT}/{{sweep}}/exclude": {"worker": "w", "reason": "why"},
@@ -57,7 +58,9 @@ async def ask(
     if path == COMPARE and "params" not in options:
         other = (await submit(api, root="0" * 32))["id"]
         options["params"] = {"with": other}
-    names = {"sweep": sweep, "trial": trial, "name": "deep_mlp"}
+    names: dict[str, Any] = {"sweep": sweep, "trial": trial, "name": "deep_mlp", "key": "1"}
+    if "{key}" in path and "params" not in options:
+        names["key"] = (await api.post("/api/v1/keys", json=BODIES["/api/v1/keys"])).json()["id"]
     if "presets" in path:
         names["name"] = "deep-mlp-demo"
     if method in ("POST", "PATCH"):
@@ -148,11 +151,11 @@ async def test_credentials_are_refused_since_nobody_would_check_them(
 ) -> None:
     for path in ("/healthz", ROOT, "/"):
         reply = await api.get(path, headers={name: "Bearer secret"})
-        assert reply.status_code == 501
+        assert reply.status_code == 400
         assert name in reply.json()["detail"]
         assert "secret" not in reply.text
     with_url = await api.get(f"http://user:secret@127.0.0.1:8321{ROOT}")
-    assert with_url.status_code == 501
+    assert with_url.status_code == 400
 
 
 async def test_a_post_without_a_body_still_says_that_it_is_json(api: httpx.AsyncClient) -> None:

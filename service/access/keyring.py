@@ -1,0 +1,173 @@
+"""Checks API keys: argon2 once, then from memory for a while; a revoked key is noticed in seconds.
+
+What is remembered of a key is an HMAC of it under a secret of this process, never the key: memory
+that leaks opens nothing. That a key fits its stored hash never changes, so it is remembered for ten
+minutes; whether it is revoked or expired is read again every two seconds.
+"""
+
+import hmac
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from service.access.key import SHAPE, id_of
+from service.access.principal import Principal, held
+from service.store import keys
+from service.store.keys import Key
+
+#: that a key fits is remembered for so long
+FITS_S = 600.0
+#: what the store says of a key is remembered for so long
+FRESH_S = 2.0
+#: when a key was used is written down no more often than this
+TOUCH_S = 60.0
+#: keys are remembered of at most so many
+MOST = 10_000
+
+log = structlog.get_logger()
+
+
+class BadKeyError(Exception):
+    """A key that opens nothing: what is wrong with it, and what to do."""
+
+    def __init__(self, detail: str, cure: str) -> None:
+        super().__init__(detail)
+        self.detail, self.cure = detail, cure
+
+
+@dataclass(frozen=True)
+class _Known:
+    key: Key
+    fits_until: float
+    fresh_until: float
+
+
+class Keyring:
+    """Safe to share among threads.
+
+    Args:
+        reading, writing: sessions of the store.
+        clock: seconds that never go back.
+        now: the time that keys expire by.
+    """
+
+    def __init__(
+        self,
+        reading: sessionmaker[Session],
+        writing: sessionmaker[Session],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._reading = reading
+        self._writing = writing
+        self._clock = clock
+        self._now = now
+        self._secret = secrets.token_bytes(32)
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._touched: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._verifier = PasswordHasher()  # what a hash costs stands in the hash
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="key-use")
+
+    def fresh(self, text: str) -> Principal | None:
+        """Whose key this is, if that is in memory and fresh; takes microseconds, never waits."""
+        known = self._recall(self._digest(text))
+        if known is None or known.fresh_until < self._clock():
+            return None
+        return self._principal(known.key)
+
+    def fits(self, text: str) -> bool:
+        """Whether checking this key needs no argon2."""
+        return id_of(text) is None or self._recall(self._digest(text)) is not None
+
+    def find(self, text: str) -> Principal:
+        """Whose key this is; asks the store, and argon2 unless it did before.
+
+        Raises:
+            BadKeyError: it is no key, unknown, revoked or expired.
+            SQLAlchemyError: the store does not answer.
+        """
+        name = id_of(text)
+        if name is None:
+            raise BadKeyError("what was sent is no API key", f"a key looks like {SHAPE}")
+        digest = self._digest(text)
+        known = self._recall(digest)
+        with self._reading() as session:
+            key = keys.find(session, name)
+        same = known is not None and key is not None and known.key.hash == key.hash
+        if key is None or not (same or self._verify(key.hash, text)):
+            raise BadKeyError(
+                f"there is no API key {name}, or its secret is another",
+                "check the key; an admin makes one with `seedbed keys create`",
+            )
+        now = self._clock()
+        fits_until = known.fits_until if known is not None and same else now + FITS_S
+        self._remember(digest, _Known(key, fits_until, now + FRESH_S))
+        return self._principal(key)
+
+    def _principal(self, key: Key) -> Principal:
+        """Of a key whose secret was right.
+
+        Raises:
+            BadKeyError: it is revoked or expired.
+        """
+        now = self._now()
+        cure = "an admin makes a new one with `seedbed keys create`"
+        if key.revoked_at is not None:
+            raise BadKeyError(f"API key {key.id} was revoked", cure)
+        if key.expires_at is not None and key.expires_at <= now:
+            raise BadKeyError(f"API key {key.id} expired at {key.expires_at:%Y-%m-%d %H:%M}", cure)
+        self._touch(key.id, now)
+        return Principal(key.owner, held(key.scope), key.id)
+
+    def _verify(self, stored: str, text: str) -> bool:
+        try:
+            return self._verifier.verify(stored, text)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    def _digest(self, text: str) -> bytes:
+        return hmac.digest(self._secret, text.encode("utf-8", "surrogatepass"), "sha256")
+
+    def _recall(self, digest: bytes) -> _Known | None:
+        with self._lock:
+            known = self._known.get(digest)
+            return known if known is not None and known.fits_until > self._clock() else None
+
+    def _remember(self, digest: bytes, known: _Known) -> None:
+        with self._lock:
+            self._known[digest] = known
+            self._known.move_to_end(digest)
+            while len(self._known) > MOST:
+                self._known.popitem(last=False)
+
+    def _touch(self, key: str, now: datetime) -> None:
+        """Writes down when the key was used, apart: a reader waits for no writer's lock."""
+        with self._lock:
+            if self._clock() < self._touched.get(key, float("-inf")) + TOUCH_S:
+                return
+            self._touched[key] = self._clock()
+        self._writer.submit(self._write_use, key, now)
+
+    def _write_use(self, key: str, now: datetime) -> None:
+        try:
+            with self._writing.begin() as session:
+                keys.used(session, key, now)
+        except SQLAlchemyError as error:
+            log.warning("key_use_not_written", key=key, error=type(error).__name__)
+
+    def settle(self) -> None:
+        """Waits until every use so far is written down."""
+        self._writer.submit(lambda: None).result()
