@@ -7,7 +7,7 @@ ARGS ?=
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test check fix serve bench fuzz results chaos up constraints
+.PHONY: help setup browser demo test check fix serve bench fuzz results chaos up down constraints
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -60,10 +60,15 @@ results: $(STAMP) ## run the studies of docs/results, or go on with them (hours;
 chaos: $(STAMP) ## shoot at a sweep with kill -9 and worse; writes docs/results/chaos.md (ARGS="--seed 1 --faults 30")
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
-up: ## the service with PostgreSQL under docker compose, on this machine only
-	@test -f .env || { umask 077; echo "POSTGRES_PASSWORD=$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(24))')" > .env; }
-	@docker compose up --build --detach --wait
+up: ## the whole service under docker compose: PostgreSQL, Redis, a Ray cluster, API, dispatcher (docs/deployment.md)
+	@$(PYTHON) deploy/make_env.py
+	@docker compose build
+	@docker compose up --detach --wait $(ARGS)
 	@docker compose ps
+	@echo "Seedbed listens on http://$$(docker compose port api 8321); the admin's key is SEEDBED_KEY in .env"
+
+down: ## stop what `make up` started; sweeps stay (ARGS=--volumes forgets them)
+	@docker compose --profile '*' down $(ARGS)
 
 constraints: $(STAMP) ## write down the versions that are installed now
-	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable; } > constraints.new && mv constraints.new constraints.txt
+	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable | sed '/^torch==/s/+.*//'; } > constraints.new && mv constraints.new constraints.txt
