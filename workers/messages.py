@@ -1,5 +1,7 @@
 """The plain messages between dispatcher and workers; they import no tensor library and no Ray."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -42,8 +44,27 @@ class PackSpec:
 
 
 @dataclass(frozen=True)
+class Files:
+    """What of a trial may lie in storage.
+
+    Attributes:
+        sweep: whose folder it lies in.
+        resume: whether an earlier attempt may have left a checkpoint to go on from.
+        distrusted: places whose checkpoints are not gone on from: they were excluded.
+    """
+
+    sweep: str
+    resume: bool = False
+    distrusted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Assignment:
-    """One trial for a lane; `attempt` is the fencing token of its write."""
+    """One trial for a lane; `attempt` is the fencing token of its write.
+
+    Attributes:
+        files: None where nothing of it is stored and nothing stored is read, as in a replay.
+    """
 
     trial: int
     attempt: int
@@ -51,6 +72,20 @@ class Assignment:
     setting: int
     seed: int
     values: Mapping[str, float]
+    files: Files | None = None
+
+
+@dataclass(frozen=True)
+class StorageRule:
+    """Where files go, and how often.
+
+    Attributes:
+        url: see `workers.storage.checked_url`.
+        checkpoint_s: a lane is checkpointed at most so often; 0: only when it is parked.
+    """
+
+    url: str
+    checkpoint_s: float
 
 
 @dataclass(frozen=True)
@@ -65,6 +100,9 @@ class Order:
         slice_s: after this many seconds the call ends at the next boundary.
         widths: level -> lanes of a group that measured best before, of a pack that is new to the
             worker; levels that are not named are measured.
+        storage: where checkpoints and weights go; None: nowhere.
+        park: trains nothing more: every lane is checkpointed and everything returned as dropped.
+        park_s: the most seconds that the writes of a park are waited for.
     """
 
     pack: PackSpec
@@ -73,6 +111,9 @@ class Order:
     lanes: int = 64
     slice_s: float = 1.0
     widths: Mapping[int, int] = field(default_factory=dict)
+    storage: StorageRule | None = None
+    park: bool = False
+    park_s: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -117,6 +158,21 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Resumption:
+    """How a trial that was tried before began here.
+
+    Attributes:
+        step: of the checkpoint that it went on from; 0: from the start.
+        why: why a checkpoint was not used; None where it was, or where there was none.
+    """
+
+    trial: int
+    attempt: int
+    step: int
+    why: str | None = None
+
+
+@dataclass(frozen=True)
 class Return:
     """Worker to dispatcher.
 
@@ -129,6 +185,10 @@ class Return:
         lane_steps: lane-steps trained in this call.
         seconds: what they took.
         widths: level -> lanes of a group that measured best, where that was found in this call.
+        resumptions: of trials that were tried before and began here in this call.
+        checkpointed: trials that ended and may have a checkpoint in storage, which nobody needs
+            once their outcomes are committed.
+        storage: what went wrong in storage since the last answer; training went on.
     """
 
     outcomes: tuple[Outcome, ...] = ()
@@ -139,6 +199,9 @@ class Return:
     lane_steps: int = 0
     seconds: float = 0.0
     widths: Mapping[int, int] = field(default_factory=dict)
+    resumptions: tuple[Resumption, ...] = ()
+    checkpointed: tuple[int, ...] = ()
+    storage: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,3 +219,14 @@ class WorkerDescription:
     node: str = ""
     lacking: Mapping[str, str] = field(default_factory=dict)
     device: str = ""
+
+
+def numerics_of(numerics: Mapping[str, str], tile: int | None) -> dict[str, str]:
+    """The numerics of an experiment in a worker: what the worker decides, and the tile."""
+    return {**numerics, "tile": "any" if tile is None else str(tile)}
+
+
+def class_id(numerics: Mapping[str, str]) -> str:
+    """The name of a numerics class: 16 hex digits of the SHA-256 of its canonical JSON."""
+    text = json.dumps(dict(numerics), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -8,11 +8,26 @@ from dataclasses import replace
 
 import torch
 
+from models import catalog
 from models.catalog import experiments
 from workers import memory, numerics
+from workers.checkpoints import Checkpoints
 from workers.isolation import failed
-from workers.messages import Assignment, Failure, Order, Outcome, Return, WorkerDescription
+from workers.messages import (
+    Assignment,
+    Failure,
+    Order,
+    Outcome,
+    Resumption,
+    Return,
+    StorageRule,
+    WorkerDescription,
+    class_id,
+    numerics_of,
+)
 from workers.pack import Pack
+from workers.storage import Storage, StorageError
+from workers.writer import Writer
 
 
 class WrongPackError(Exception):
@@ -35,13 +50,25 @@ class Trainer:
         self._packs = 0
         self._rows: dict[tuple[int, int], int] = {}
         self._buffer: deque[Assignment] = deque()
+        self._numerics: dict[str, str] | None = None
+        self._rule: StorageRule | None = None
+        self._storage: Storage | None = None
+        self._writer: Writer | None = None
+        self._lost: tuple[str, ...] = ()
+        self._checkpoints: Checkpoints | None = None
 
     def describe(self) -> WorkerDescription:
         """The numerics class of this worker, and the data that it lacks."""
         numerics.settle()
         lacking = {k: v for e in experiments().values() for k, v in e.lacking().items()}
-        here = numerics.numerics(self._device)
-        return WorkerDescription(here, numerics.node(), lacking, device_name(self._device))
+        return WorkerDescription(self._here, numerics.node(), lacking, device_name(self._device))
+
+    @property
+    def _here(self) -> dict[str, str]:
+        """The numerics of this process, read once: later files are not what it trains with."""
+        if self._numerics is None:
+            self._numerics = numerics.numerics(self._device)
+        return self._numerics
 
     def advance(self, order: Order) -> Return:
         """Admits and drops trials, then trains until something ended or the slice is over.
@@ -52,21 +79,28 @@ class Trainer:
         numerics.settle()  # torch keeps the flush mode by thread
         began = time.monotonic()
         try:
+            before = self._pack
             pack = self._switch(order)
+            self._store(order, fresh=pack is not before)
         except (WrongPackError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - a program that cannot be built fails its trials
             return Return(failures=tuple(failed(a, error) for a in order.add))
         self._buffer.extend(order.add)
         dropped = self._drop(pack, set(order.cancel))
+        if order.park:
+            return self._park(pack, order.park_s, dropped)
         outcomes: list[Outcome] = []
         failures: list[Failure] = []
+        resumptions: list[Resumption] = []
         lane_steps = 0
         while True:
-            failures += self._fill(pack, order.lanes)
+            failures += self._fill(pack, order.lanes, resumptions)
             if not pack.lanes:
                 break
             ended = pack.advance()
+            if self._checkpoints is not None:
+                self._checkpoints.boundary(pack)
             outcomes += ended.outcomes
             failures += ended.failures
             lane_steps += ended.lane_steps
@@ -77,6 +111,7 @@ class Trainer:
         placed = tuple(self._placed(outcome) for outcome in outcomes)
         held = [(lane.assignment.trial, lane.assignment.attempt) for lane in pack.lanes]
         self._rows = {name: self._rows[name] for name in held}
+        over = self._over([(o.trial, o.attempt) for o in outcomes], held)
         return Return(
             outcomes=placed,
             failures=tuple(failures),
@@ -86,7 +121,52 @@ class Trainer:
             lane_steps=lane_steps,
             seconds=time.monotonic() - began,
             widths=pack.news(),
+            resumptions=tuple(resumptions),
+            checkpointed=over,
+            storage=self._trouble(),
         )
+
+    def _store(self, order: Order, *, fresh: bool) -> None:
+        """Sees that files go where the order says; storage that cannot be opened is reported."""
+        if order.storage != self._rule:
+            self._rule, self._storage, self._writer, self._lost = order.storage, None, None, ()
+            if self._rule is not None:
+                try:
+                    self._storage = Storage(self._rule.url)
+                    self._writer = Writer(self._storage)
+                except StorageError as error:
+                    self._lost = (str(error),)
+        elif not fresh:
+            return
+        self._checkpoints = None
+        if self._rule is not None and self._storage is not None and self._writer is not None:
+            tile = catalog.experiment(order.pack.experiment).tile
+            name = class_id(numerics_of(self._here, tile))
+            every_s = self._rule.checkpoint_s
+            self._checkpoints = Checkpoints(
+                self._storage, self._writer, every_s, numerics.node(), name
+            )
+
+    def _park(self, pack: Pack, limit_s: float, dropped: list[tuple[int, int]]) -> Return:
+        """Leaves the worker empty; where its lanes stood is in storage, if that can be written."""
+        if self._checkpoints is not None:
+            self._checkpoints.park(pack, limit_s)
+        every = {(a.trial, a.attempt) for a in self._held(pack)}
+        gone = self._drop(pack, every)
+        self._over([], [])
+        return Return(dropped=(*dropped, *gone), storage=self._trouble())
+
+    def _over(self, ended: list[tuple[int, int]], held: list[tuple[int, int]]) -> tuple[int, ...]:
+        """Of trials that ended, those that may have a checkpoint; only those held are kept."""
+        if self._checkpoints is None:
+            return ()
+        found = self._checkpoints.ended(ended)
+        self._checkpoints.keep(set(held))
+        return found
+
+    def _trouble(self) -> tuple[str, ...]:
+        """What went wrong in storage since the last answer."""
+        return self._lost + (() if self._writer is None else self._writer.troubles())
 
     def _switch(self, order: Order) -> Pack:
         if self._pack is not None and self._pack.spec == order.pack:
@@ -110,13 +190,20 @@ class Trainer:
         )
         return self._pack
 
-    def _fill(self, pack: Pack, lanes: int) -> list[Failure]:
+    def _fill(self, pack: Pack, lanes: int, resumptions: list[Resumption]) -> list[Failure]:
+        """Gives waiting trials free lanes: from their checkpoints, or from their start."""
         most = lanes if pack.capacity is None else min(lanes, pack.capacity)
         free = min(most - len(pack.lanes), len(self._buffer))
         if free <= 0:
             return []
         first = len(pack.lanes)
-        failures = pack.admit([self._buffer.popleft() for _ in range(free)])
+        tasks = [self._buffer.popleft() for _ in range(free)]
+        if self._checkpoints is not None:
+            begun = self._checkpoints.resume(pack, tasks)
+            resumptions += begun
+            back = {(r.trial, r.attempt) for r in begun if r.step}
+            tasks = [a for a in tasks if (a.trial, a.attempt) not in back]
+        failures = pack.admit(tasks) if tasks else []
         for row, lane in enumerate(pack.lanes[first:], first):
             self._rows[lane.assignment.trial, lane.assignment.attempt] = row
         return failures

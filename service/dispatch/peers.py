@@ -9,8 +9,15 @@ from typing import Protocol
 from models.catalog import experiments
 from service.dispatch.decide import Slot, Take
 from service.dispatch.quantum import over
-from service.store.classes import class_id
-from workers.messages import Assignment, Order, PackSpec, Return, WorkerDescription
+from workers.messages import (
+    Assignment,
+    Order,
+    PackSpec,
+    Return,
+    WorkerDescription,
+    class_id,
+    numerics_of,
+)
 from workers.pool import Reply
 
 
@@ -76,10 +83,10 @@ class Peer:
 
     def introduced(self, description: WorkerDescription) -> "Peer":
         """The same, once it has described itself."""
-        numerics = {}
-        for name, experiment in experiments().items():
-            tile = "any" if experiment.tile is None else str(experiment.tile)
-            numerics[name] = {**description.numerics, "tile": tile}
+        numerics = {
+            name: numerics_of(description.numerics, experiment.tile)
+            for name, experiment in experiments().items()
+        }
         classes = {name: class_id(n) for name, n in numerics.items()}
         return replace(
             self, description=description, busy=False, numerics=numerics, classes=classes

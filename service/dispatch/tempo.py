@@ -159,11 +159,12 @@ def trained(peer: Peer, answer: Return) -> Mapping[str, Trained]:
     if peer.pack is None:
         return found
     budget = peer.pack.steps
+    began = {r.trial: r.step for r in answer.resumptions}  # what was trained before is not new
     held = ((trial, steps) for (trial, _), steps in zip(answer.held, answer.steps, strict=False))
     ended = ((outcome.trial, outcome.steps) for outcome in answer.outcomes)
     for trial, steps in (*held, *ended):
         if trial in peer.sweeps:
-            more = max(0, steps - peer.steps.get(trial, 0))
+            more = max(0, steps - max(peer.steps.get(trial, 0), began.get(trial, 0)))
             found[peer.sweeps[trial]].work += more / budget
     for outcome in answer.outcomes:
         if outcome.trial in peer.sweeps:

@@ -41,6 +41,7 @@ from workers.messages import (
     Outcome,
     PackSpec,
     Return,
+    StorageRule,
     WorkerDescription,
 )
 from workers.pool import Reply
@@ -57,6 +58,7 @@ class Rules:
     max_attempts: int
     patience_s: float = 600.0
     user_trials: int = 0
+    storage: StorageRule | None = None
 
 
 @dataclass(frozen=True)
@@ -221,6 +223,7 @@ class Turn:
                     lanes=self._rules.lanes,
                     slice_s=self._rules.slice_s,
                     widths=self._widths(before.get(name), peer),
+                    storage=self._rules.storage,
                 )
 
     def _takes(self) -> list[Take]:

@@ -18,6 +18,7 @@ from service.processes.pulse import Pulse
 from service.processes.signals import catch, handlers
 from service.processes.store import require_shared
 from service.store.engine import check_schema, open_engine, session_factory
+from workers.messages import StorageRule
 from workers.pool import Pool
 
 log = structlog.get_logger()
@@ -98,6 +99,7 @@ def rules_of(configuration: Configuration) -> Rules:
         configuration.max_attempts,
         configuration.patience_s,
         configuration.user_trials,
+        StorageRule(configuration.storage_url, configuration.checkpoint_s),
     )
 
 

@@ -43,7 +43,7 @@ from service.store.tables import (
     trials,
 )
 from service.store.types import UtcDateTime
-from workers.messages import Assignment, PackSpec
+from workers.messages import Assignment, Files, PackSpec
 
 #: claims run at most this many cohorts ahead of the first that is not settled
 AHEAD = 1
@@ -209,6 +209,7 @@ def _begin(
 ) -> list[Assignment]:
     """Counts what was taken, and says what it is."""
     sweep, structure, root = held["id"], cursor.number, int(cursor.root, 16)
+    distrusted = tuple(sorted(barred(session, sweep))) if again else ()
     moves = [Move(t.cell.id, t.cell.arm, structure, -1, "waiting", "running") for t in again]
     moves += [Move(t.cell.id, t.cell.arm, structure, -1, None, "running") for t in new]
     count(session, sweep, moves)
@@ -223,6 +224,7 @@ def _begin(
             setting=int(t.cell.hash, 16),
             seed=t.seed,
             values=t.cell.values,
+            files=Files(sweep, resume=t.attempt > 1, distrusted=distrusted),
         )
         for t in (*again, *new)
     ]

@@ -1,7 +1,5 @@
 """Numerics classes: written down once; a sweep keeps to that of its first claim."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +11,9 @@ from sqlalchemy.orm import Session
 from service.store.batch import dialect_of
 from service.store.sweeps import CODE_CHANGED, lock
 from service.store.tables import numerics_classes, sweep_classes, sweeps
+from workers.messages import class_id
 
-
-def class_id(numerics: Mapping[str, str]) -> str:
-    """The name of a numerics class: 16 hex digits of the SHA-256 of its canonical JSON."""
-    text = json.dumps(dict(numerics), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+__all__ = ["Asked", "asked", "class_id", "classes_of", "know", "offer", "pin"]
 
 
 def know(session: Session, numerics: Mapping[str, str]) -> str:
