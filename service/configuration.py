@@ -10,6 +10,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from workers.storage import checked_url
+
 DEVICES = ("cpu", "cuda")
 #: bind every address, and are nobody's name
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - named to be told apart
@@ -85,6 +87,18 @@ class Configuration(BaseSettings):
         str,
         Field(description="names, by comma, that the service answers to besides loopback's"),
     ] = ""
+    storage_url: Annotated[
+        str,
+        Field(description="where checkpoints and weights go: a folder, or a URL such as s3://..."),
+    ] = ""
+    checkpoint_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="a trial is checkpointed at most so often; 0: only when it is parked",
+        ),
+    ] = 300.0
     redis_url: Annotated[str | None, Field(description="not built yet: refused when set")] = None
 
     @model_validator(mode="after")
@@ -118,6 +132,7 @@ class Configuration(BaseSettings):
                 "SEEDBED_REDIS_URL is set, but the Redis bus is not built yet; unset it: one "
                 "service needs no Redis"
             )
+        self._place_storage()
         if not self.database_url:
             file = self.state_folder.absolute() / "seedbed.db"
             object.__setattr__(self, "database_url", f"sqlite:///{file}")
@@ -134,6 +149,15 @@ class Configuration(BaseSettings):
                 "folder"
             )
         return self
+
+    def _place_storage(self) -> None:
+        url = self.storage_url or str(self.state_folder.absolute() / "storage")
+        if url.startswith("memory:"):
+            raise ValueError(
+                "SEEDBED_STORAGE_URL is in memory, and every process has its own: what a worker "
+                "writes no other could read; name a folder, or an object store"
+            )
+        object.__setattr__(self, "storage_url", checked_url(url))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from sqlalchemy import make_url
 from service.configuration import Configuration
 
 _OPEN_TO_OTHERS = 0o077
+#: beside the store, unless storage is elsewhere
+STORAGE = "storage"
 
 
 class OpenFolderError(Exception):
@@ -58,7 +60,8 @@ def close(folder: Path, name: str) -> None:
             return
         why = "it belongs to somebody else"
         if found.st_uid == os.geteuid():
-            foreign = sorted(e.name for e in folder.iterdir() if not e.name.startswith(name))
+            own = (name, STORAGE)
+            foreign = sorted(e.name for e in folder.iterdir() if not e.name.startswith(own))
             if not foreign:
                 folder.chmod(0o700)
                 return

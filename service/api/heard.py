@@ -45,8 +45,9 @@ class Heard:
             said = self._announcement()
         except SQLAlchemyError:
             return Health(store=False, dispatcher=False, workers=0)
-        workers = 0 if said is None else said.workers
-        return Health(store=True, dispatcher=said is not None, workers=workers)
+        if said is None:
+            return Health(store=True, dispatcher=False, workers=0)
+        return Health(store=True, dispatcher=True, workers=said.workers, storage=said.storage)
 
     def running_share(self, sweep: str) -> float | None:
         """How far a sweep's running trials are."""

@@ -23,7 +23,10 @@ _NOT_READY = {"description": "Something is missing", "model": shapes.Ready}
 
 @router.get("/readyz", responses={200: {"model": shapes.Ready}, 503: _NOT_READY})
 def ready(state: StateDep, response: Response) -> dict[str, Any]:
-    """Whether sweeps make progress: 503 while the store, the dispatcher or workers are missing."""
+    """Whether sweeps make progress: 503 while the store, the dispatcher or workers are missing.
+
+    Storage that fails is said, and stops nothing: sweeps that keep no weights go on without it.
+    """
     found = state.health()
     ok = found.store and found.dispatcher and found.workers > 0
     if not ok:
@@ -33,6 +36,7 @@ def ready(state: StateDep, response: Response) -> dict[str, Any]:
         "store": found.store,
         "dispatcher": found.dispatcher,
         "workers": found.workers,
+        "storage": found.storage is None,
     }
 
 

@@ -371,3 +371,4 @@ class Ready(Shape):
     store: bool
     dispatcher: bool
     workers: Count
+    storage: bool

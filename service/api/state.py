@@ -16,11 +16,16 @@ from service.store.keys import Hasher
 
 @dataclass(frozen=True)
 class Health:
-    """What /readyz says."""
+    """What /readyz says.
+
+    Attributes:
+        storage: what is wrong with storage; None: nothing that is known.
+    """
 
     store: bool
     dispatcher: bool
     workers: int
+    storage: str | None = None
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,10 @@ def serve(
     from service.processes.binding import PortTakenError
     from service.processes.embedded import serve as run
     from service.store.errors import StoreError
+    from workers.storage import StorageError
 
-    with spoken(StoreError, OpenFolderError, PortTakenError, TooFewGpusError, LeaseLostError):
+    known = (StoreError, StorageError, OpenFolderError, PortTakenError, TooFewGpusError)
+    with spoken(*known, LeaseLostError):
         run(configuration)
 
 
@@ -101,8 +103,9 @@ def dispatcher(
     from service.gpus import TooFewGpusError
     from service.processes.dispatcher import dispatch
     from service.store.errors import StoreError
+    from workers.storage import StorageError
 
-    with spoken(StoreError, TooFewGpusError):
+    with spoken(StoreError, StorageError, TooFewGpusError):
         dispatch(configuration)
 
 

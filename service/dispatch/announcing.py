@@ -1,6 +1,7 @@
 """Announcing: what the dispatcher says of its workers, and when it says it again; pure."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from service.dispatch.peers import Peer
 from service.dispatch.telemetry import telemetry
@@ -10,8 +11,12 @@ from service.store.announcements import Announcement
 TELEMETRY_S = 1.0
 
 
-def announcement(peers: Iterable[Peer]) -> Announcement:
-    """What is known of these workers."""
+def announcement(peers: Iterable[Peer], storage: str | None = None) -> Announcement:
+    """What is known of these workers.
+
+    Args:
+        storage: what is wrong with storage; None: nothing that they said.
+    """
     every = list(peers)
     known = [peer.description for peer in every if peer.description is not None]
     nowhere = set.intersection(*(set(d.lacking) for d in known)) if known else set[str]()
@@ -22,6 +27,7 @@ def announcement(peers: Iterable[Peer]) -> Announcement:
         classes=frozenset(c for peer in every for c in peer.classes.values()),
         lacking={name: known[0].lacking[name] for name in sorted(nowhere)},
         shares={sweep: share for sweep, share in sorted(shares.items()) if share is not None},
+        storage=storage,
     )
 
 
@@ -34,9 +40,5 @@ def due(said: Announcement | None, news: Announcement, since_s: float) -> bool:
     """
     if said is None:
         return True
-    steady = (said.workers, said.classes, said.lacking) == (
-        news.workers,
-        news.classes,
-        news.lacking,
-    )
+    steady = replace(said, shares={}) == replace(news, shares={})
     return not steady or (said != news and since_s >= TELEMETRY_S)

@@ -23,6 +23,7 @@ from service.dispatch.peers import Peer, Workers
 from service.dispatch.shares import Ledger
 from service.dispatch.telemetry import Telemetry, telemetry
 from service.dispatch.tempo import Tempo
+from service.dispatch.troubles import Troubles
 from service.dispatch.turn import Rules, Turn
 from service.store import lease, release
 from service.store.announcements import Announcement, announce
@@ -53,15 +54,23 @@ class Dispatcher:
         workers: the pool.
         rules: lanes, slice and attempts.
         holder: this dispatcher's name in the lease.
+        discard: told the names of files in storage that nobody needs any more; does not wait.
     """
 
     def __init__(
-        self, sessions: sessionmaker[Session], workers: Workers, rules: Rules, holder: str
+        self,
+        sessions: sessionmaker[Session],
+        workers: Workers,
+        rules: Rules,
+        holder: str,
+        discard: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> None:
         self._sessions = sessions
         self._workers = workers
         self._rules = rules
         self._holder = holder
+        self._discard = discard
+        self._troubles = Troubles()
         self._peers: dict[str, Peer] = {}
         self._replies: dict[str, Reply] = {}
         self._asked: dict[str, float] = {}
@@ -79,7 +88,8 @@ class Dispatcher:
 
     def announcement(self) -> Announcement:
         """What is known of the workers; safe to call from any thread."""
-        return announcement(list(self._peers.values()))
+        storage = self._troubles.lasting(time.monotonic())
+        return announcement(list(self._peers.values()), storage)
 
     def telemetry(self, sweep: str) -> Telemetry:
         """How far a sweep's running trials are; safe to call from any thread."""
@@ -194,7 +204,8 @@ class Dispatcher:
             if order:
                 turn.order()
             turn.pacing.end(turn.peers.values())
-            news = announcement(turn.peers.values())
+            storage = self._troubles.lasting(time.monotonic())
+            news = announcement(turn.peers.values(), storage)
             saying = due(self._said, news, time.monotonic() - self._said_at)
             if saying:
                 announce(session, LEASE, self._holder, news, lease.clock(session, now()))
@@ -230,6 +241,10 @@ class Dispatcher:
             except Exception as error:
                 log.exception("order_not_sent", worker=worker)
                 self._replies[worker] = Reply(worker, lost=f"its order could not be sent: {error}")
+        self._discard(turn.needless)
+        trouble = self._troubles.heard(turn.troubles, time.monotonic())
+        if trouble is not None:
+            log.warning("storage_failing", why=trouble, lost="only work since the last checkpoint")
         for note in turn.notes:
             getattr(log, note.level)(note.event, **note.fields)
 

@@ -45,6 +45,7 @@ from workers.messages import (
     WorkerDescription,
 )
 from workers.pool import Reply
+from workers.storage import checkpoint_name
 
 _MOST_WHY = 500
 
@@ -89,6 +90,8 @@ class Turn:
         lost: workers that are gone, and whether they had described themselves.
         orders: what to send, by worker.
         ended_steps: sweep -> steps of its trials that ended.
+        needless: files in storage that nobody needs once the turn is committed.
+        troubles: what workers said of storage that fails.
     """
 
     def __init__(
@@ -113,6 +116,8 @@ class Turn:
         self.orders: dict[str, Order] = {}
         self.ended_steps: Counter[str] = Counter()
         self.notes: list[Note] = []
+        self.needless: list[str] = []
+        self.troubles: list[str] = []
         self._pins: dict[tuple[str, str], bool] = {}
 
     def reconcile(self) -> None:
@@ -165,7 +170,10 @@ class Turn:
         outcomes: list[Outcome] = []
         failures: list[Failure] = []
         dropped: list[tuple[int, int]] = []
+        of: dict[int, str] = {}
         for worker, answer in answers:
+            of |= {t: s for t, s in self.peers[worker].sweeps.items() if t in answer.checkpointed}
+            self._resumed(worker, answer)
             outcomes += answer.outcomes
             failures += answer.failures
             dropped += answer.dropped
@@ -181,10 +189,22 @@ class Turn:
             max_attempts=self._rules.max_attempts,
             now=self._now,
         )
+        late = {trial for trial, _ in done.refused}  # the checkpoint is then another attempt's
+        self.needless += [checkpoint_name(s, t) for t, s in of.items() if t not in late]
         for trial, attempt in done.refused:
             self._note("warning", "late_write_refused", trial=trial, attempt=attempt)
         for sweep in done.ended_sweeps:
             self._note("info", "sweep_ended", sweep=sweep)
+
+    def _resumed(self, worker: str, answer: Return) -> None:
+        """Says where trials that were tried before began, and what storage does."""
+        self.troubles += answer.storage
+        if answer.resumptions:
+            back = sum(r.step > 0 for r in answer.resumptions)
+            why = next((r.why for r in answer.resumptions if r.why), None)
+            anew = len(answer.resumptions) - back
+            level = "warning" if why else "info"
+            self._note(level, "trials_resumed", worker=worker, trials=back, anew=anew, why=why)
 
     def _lose(self, worker: str, why: str) -> None:
         """A worker died, or its trainer broke: its trials run again from the same streams."""

@@ -5,12 +5,13 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.configuration import Configuration
+from service.dispatch.janitor import Janitor
 from service.dispatch.loop import Dispatcher, LeaseLostError, Rules, await_lease
 from service.gpus import seen_by_ray, workers_on
 from service.processes.logs import logs, say
@@ -20,6 +21,7 @@ from service.processes.store import require_shared
 from service.store.engine import check_schema, open_engine, session_factory
 from workers.messages import StorageRule
 from workers.pool import Pool
+from workers.storage import Storage
 
 log = structlog.get_logger()
 
@@ -33,6 +35,7 @@ def dispatch(configuration: Configuration) -> None:
         StoreNotSharedError: the store is a SQLite file.
         SchemaError, StoreAwayError: the store is not ready for it.
         TooFewGpusError: there is no GPU for each worker.
+        StorageError: storage cannot be opened.
     """
     logs()
     require_shared(configuration, "dispatcher")
@@ -48,12 +51,14 @@ def dispatch(configuration: Configuration) -> None:
         ending.callback(engine.dispose)
         check_schema(engine)
         sessions = session_factory(engine)
+        janitor = Janitor(sessions, storage_of(configuration))
         pool = pool_of(configuration)
         ending.callback(pool.stop)
         start(pool, configuration)
         catch(stop)  # again: Ray has put its own in place
         name = holder()
-        dispatcher = Dispatcher(sessions, pool, rules_of(configuration), name)
+        dispatcher = Dispatcher(sessions, pool, rules_of(configuration), name, janitor.discard)
+        ending.enter_context(clearing(janitor))
         say(f"dispatcher {name} is ready; Ctrl-C stops it, nothing is lost")
         lead(dispatcher, sessions, name, stop, pulse.beat)
 
@@ -72,6 +77,28 @@ def lead(
             dispatcher.run(stop, beat=lambda: beat("active"))
         except LeaseLostError as error:
             log.warning("lease_lost", error=str(error))
+
+
+def storage_of(configuration: Configuration) -> Storage:
+    """Where checkpoints and weights go; its folder is made, if it is one.
+
+    Raises:
+        StorageError: it cannot be opened.
+    """
+    found = Storage(configuration.storage_url)
+    found.prepare()
+    return found
+
+
+@contextlib.contextmanager
+def clearing(janitor: Janitor) -> Iterator[None]:
+    """Clears storage in a thread that keeps nothing waiting at the end."""
+    stop = threading.Event()
+    threading.Thread(target=janitor.run, args=(stop,), name="janitor", daemon=True).start()
+    try:
+        yield
+    finally:
+        stop.set()
 
 
 def start(pool: Pool, configuration: Configuration) -> None:

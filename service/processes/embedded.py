@@ -8,10 +8,19 @@ from service.access.opening import judge_opening
 from service.api.app import create_app
 from service.api.heard import Heard
 from service.configuration import Configuration
+from service.dispatch.janitor import Janitor
 from service.dispatch.loop import LEASE, Dispatcher
 from service.folder import prepare
 from service.processes.binding import bind, listening, url_of
-from service.processes.dispatcher import holder, lead, pool_of, rules_of, start
+from service.processes.dispatcher import (
+    clearing,
+    holder,
+    lead,
+    pool_of,
+    rules_of,
+    start,
+    storage_of,
+)
 from service.processes.logs import logs, say
 from service.processes.signals import catch, handlers
 from service.processes.store import API_CONNECTIONS, ownership
@@ -30,6 +39,7 @@ def serve(configuration: Configuration) -> None:
         PortTakenError: the port is in use.
         NoAdminError: others could reach the service, and nobody could administer it.
         TooFewGpusError: there is no GPU for each worker.
+        StorageError: storage cannot be opened.
     """
     logs()
     stop = threading.Event()
@@ -54,7 +64,8 @@ def serve(configuration: Configuration) -> None:
         pool = pool_of(configuration)
         ending.callback(pool.stop)
         name = holder()
-        dispatcher = Dispatcher(sessions, pool, rules_of(configuration), name)
+        janitor = Janitor(sessions, storage_of(configuration))
+        dispatcher = Dispatcher(sessions, pool, rules_of(configuration), name, janitor.discard)
         heard = Heard(reading_factory(apart))
         app = create_app(
             writing=session_factory(engine),
@@ -66,6 +77,7 @@ def serve(configuration: Configuration) -> None:
             lacking=heard.lacking,
             classes=heard.classes,
         )
+        ending.enter_context(clearing(janitor))
         ending.enter_context(listening(app, listener))
         url = url_of(configuration.host, listener.getsockname()[1])
         say(f"Seedbed listens on {url} (dashboard, /docs, /api/v1)")

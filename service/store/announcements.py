@@ -21,12 +21,14 @@ class Announcement:
         classes: numerics classes that they are of.
         lacking: data sets that none of them has -> what to do.
         shares: sweep -> how far its running trials are through their budget on average, 0 to 1.
+        storage: what is wrong with storage; None: nothing that is known.
     """
 
     workers: int = 0
     classes: frozenset[str] = frozenset()
     lacking: Mapping[str, str] = field(default_factory=dict)
     shares: Mapping[str, float] = field(default_factory=dict)
+    storage: str | None = None
 
 
 def announce(session: Session, name: str, holder: str, said: Announcement, now: Moment) -> None:
@@ -36,6 +38,7 @@ def announce(session: Session, name: str, holder: str, said: Announcement, now: 
         "classes": sorted(said.classes),
         "lacking": dict(said.lacking),
         "shares": dict(said.shares),
+        "storage": said.storage,
     }
     module: Any = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     values = {"holder": holder, "said_at": now, "content": content}
@@ -66,4 +69,5 @@ def heard(session: Session, name: str, now: Moment) -> Announcement | None:
         classes=frozenset(content.get("classes", ())),
         lacking=content.get("lacking", {}),
         shares=content.get("shares", {}),
+        storage=content.get("storage"),
     )

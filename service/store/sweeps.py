@@ -24,7 +24,7 @@ from service.store.errors import (
     UnknownSweepError,
 )
 from service.store.plans import write_plan
-from service.store.tables import ENDED_SWEEPS, idempotency, sweep_classes, sweeps
+from service.store.tables import ENDED_SWEEPS, idempotency, leftovers, sweep_classes, sweeps
 
 CODE_CHANGED = "code_changed"
 
@@ -281,7 +281,7 @@ def cancel(session: Session, sweep: str, *, now: datetime) -> None:
 
 
 def remove(session: Session, sweep: str) -> None:
-    """Deletes an ended sweep with everything that belongs to it.
+    """Deletes an ended sweep with everything that belongs to it; its files are removed soon after.
 
     Raises:
         StateConflictError: it has not ended.
@@ -293,6 +293,7 @@ def remove(session: Session, sweep: str) -> None:
             f"cancel it first (`seedbed cancel {sweep}`)",
         )
     session.execute(delete(sweeps).where(sweeps.c.id == sweep))
+    session.execute(insert(leftovers).values(sweep=sweep))
 
 
 def _state(row: RowMapping) -> str:

@@ -373,6 +373,7 @@ outcomes = Table(
     Column("curve", LargeBinary, nullable=False),
     Column("pack", Integer),
     Column("lane", Integer),
+    Column("weights", JSON(none_as_null=True)),  # path, bytes and sha256 of those that were kept
 )
 
 replays = Table(
@@ -526,3 +527,5 @@ api_keys = Table(
     CheckConstraint(_in("scope", tuple(scope.value for scope in Scope)), "scope"),
     CheckConstraint("owner <> '' AND name <> ''", "named"),
 )
+#: deleted sweeps whose files may still lie in storage
+leftovers = Table("leftovers", metadata, Column("sweep", String(32), primary_key=True))
