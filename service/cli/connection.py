@@ -36,12 +36,17 @@ _PIPED_WIDTH = 160
 
 
 @contextlib.contextmanager
-def connected(url: str) -> Iterator["Client"]:
-    """A client; what the service refuses ends the command with its words and status 1."""
+def connected(url: str, key: str | None = None) -> Iterator["Client"]:
+    """A client; what the service refuses ends the command with its words and status 1.
+
+    Args:
+        url: where the service listens.
+        key: the API key to send instead of SEEDBED_KEY's.
+    """
     from service import client as public
 
     try:
-        opened = public.Client(url)
+        opened = public.Client(url, key=key)
     except ValueError as error:
         fail(str(error), USAGE)
     kinds = (public.ServiceError, public.ServiceUnreachableError, public.SpecFileError)

@@ -1,7 +1,8 @@
-"""`seedbed demo`: a whole sweep on this machine, from an empty folder to a printed report."""
+"""`seedbed demo`: a whole sweep from its submission to a printed report, here or on a service."""
 
 import contextlib
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ from service.cli.live import watch
 from service.client import Client
 
 PRESET = "deep-mlp-demo"
+
+
+#: a service that is up has workers by then
+READY_S = 120.0
 
 
 class DemoError(Exception):
@@ -53,6 +58,25 @@ def run(*, keep: bool, seeds: int | None = None, console: Console | None = None)
         finally:
             console.print("stopping the demo's service")
             local.stop(process)
+
+
+def visit(client: Client, *, seeds: int | None = None, console: Console | None = None) -> None:
+    """Submits the demo sweep to a service that is up, and prints its report.
+
+    Raises:
+        DemoError: the service is not ready in time, or the sweep ended otherwise.
+    """
+    console = console or Console()
+    deadline = time.monotonic() + READY_S
+    while not client.ready():
+        if time.monotonic() > deadline:
+            raise DemoError(
+                f"{client.url} answers, but is not ready after {READY_S:.0f} s; a sweep would wait "
+                "for what it lacks: its store, a dispatcher or workers; see what its /readyz says, "
+                "and start it"
+            )
+        time.sleep(0.5)
+    console.print(f"Dashboard: {report(client, console, client.url, seeds)}")
 
 
 def report(client: Client, console: Console, url: str, seeds: int | None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.connection import INTERRUPTED, REFUSED, USAGE, fail, spoken
+from service.cli.connection import INTERRUPTED, REFUSED, USAGE, connected, fail, spoken
 
 if TYPE_CHECKING:
     from service.configuration import Configuration
@@ -162,14 +162,25 @@ def demo(
     seeds: Annotated[
         int | None, typer.Option("--seeds", min=1, help="So many seeds an arm instead of 100.")
     ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", help="Run it on the service there instead of one of its own."),
+    ] = None,
 ) -> None:
     """Run a real sweep on this machine, from nothing to its report."""
-    from service.cli.demo import DemoError, run
+    from service.cli.demo import DemoError, run, visit
+    from service.cli.own_key import own_key
     from service.client import ServiceError, ServiceUnreachableError
     from service.local import StartError
 
+    if keep and url is not None:
+        fail("--keep leaves a demo's own service up; with --url there is none; leave it out", USAGE)
     try:
         with spoken(DemoError, StartError, ServiceError, ServiceUnreachableError):
-            run(keep=keep, seeds=seeds)
+            if url is None:
+                run(keep=keep, seeds=seeds)
+            else:
+                with connected(url, own_key(url)) as client:
+                    visit(client, seeds=seeds)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
