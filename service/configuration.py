@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -99,6 +99,21 @@ class Configuration(BaseSettings):
             description="a trial is checkpointed at most so often; 0: only when it is parked",
         ),
     ] = 300.0
+    metrics_port: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=65535,
+            description="port of a dispatcher's own /metrics, on SEEDBED_HOST; none unless given",
+        ),
+    ] = None
+    log_format: Annotated[
+        Literal["console", "json"], Field(description="how events of the log are written")
+    ] = "console"
+    log_level: Annotated[
+        Literal["debug", "info", "warning"],
+        Field(description="from which events are written; debug tells of every request"),
+    ] = "info"
     redis_url: Annotated[str | None, Field(description="not built yet: refused when set")] = None
 
     @model_validator(mode="after")

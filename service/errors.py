@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from structlog.contextvars import get_contextvars
+
 from service.spec.problems import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -48,6 +50,9 @@ def problem(status: int, detail: str, cure: str, errors: Sequence[Problem] = ())
         "detail": detail,
         "cure": cure,
     }
+    request = get_contextvars().get("request_id")
+    if request is not None:  # as the log has it, and the answer's X-Request-ID
+        body["request_id"] = request
     if errors:
         body["errors"] = [vars(e) for e in errors]
     return body

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-import structlog
 from argon2 import PasswordHasher
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import iter_route_contexts
+from prometheus_client import CollectorRegistry
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
@@ -21,6 +21,7 @@ from service.api import (
     exclusions,
     keys,
     later,
+    metrics,
     probes,
     replays,
     reports,
@@ -29,20 +30,25 @@ from service.api import (
 )
 from service.api.access import Accesses
 from service.api.description import Described
+from service.api.faults import Faults
 from service.api.guard import Guard
+from service.api.observed import Observed
 from service.api.safety import Safety
 from service.api.state import Health, State, free_bytes_of
 from service.api.strict import body_model, refuse_ignored
+from service.api.templates import Templates
 from service.configuration import LOOPBACK, Configuration
 from service.dashboard import pages
 from service.errors import MEDIA_TYPE, ProblemError, problem
+from service.observe.exposition import new_registry
+from service.observe.requests import RequestMetrics
+from service.observe.standing import StoreStanding
 from service.spec.problems import SpecError, from_items
 from service.store.errors import StoreError
 from service.store.keys import Hasher
 
 __all__ = ["Health", "create_app"]
 
-log = structlog.get_logger()
 METHOD_NOT_ALLOWED = 405
 
 
@@ -58,6 +64,7 @@ def create_app(
     lacking: Callable[[Iterable[str]], Mapping[str, str]] = lambda _: {},
     classes: Callable[[], Collection[str] | None] = lambda: None,
     hasher: Hasher | None = None,
+    registry: CollectorRegistry | None = None,
 ) -> FastAPI:
     """The service's HTTP side.
 
@@ -70,6 +77,7 @@ def create_app(
         lacking: of the data sets named, those that no worker has.
         classes: numerics classes that workers are of; None where nobody knows.
         hasher: what API keys are hashed with; argon2 at its full cost unless given.
+        registry: what /metrics shows; one of its own unless given.
 
     Raises:
         UndeclaredRouteError: a route does not say who may call it.
@@ -95,6 +103,8 @@ def create_app(
         classes,
         hasher or PasswordHasher(),
     )
+    app.state.metrics = found = registry or new_registry()
+    found.register(StoreStanding(reading, lambda: health().dispatcher))
     strict = [Depends(refuse_ignored)]
     for router in (
         sweeps.router,
@@ -109,16 +119,20 @@ def create_app(
     ):
         app.include_router(router, prefix="/api/v1", dependencies=strict)
     app.include_router(probes.router, dependencies=strict)
+    app.include_router(metrics.router, dependencies=strict)
     app.include_router(later.router())
     pages.install(app, strict)
     _handlers(app)
     keyring = Keyring(reading, writing) if configuration.auth == "keys" else None
+    app.add_middleware(Faults)
     app.add_middleware(
         Safety,
         guard=Guard(Accesses(app.routes), keyring),
         names=configuration.names,
         outside=configuration.host not in LOOPBACK,
     )
+    templates = Templates(app.routes)
+    app.add_middleware(Observed, metrics=RequestMetrics(found), templates=templates)
     return app
 
 
@@ -169,8 +183,3 @@ def _handlers(app: FastAPI) -> None:
         if error.status_code == METHOD_NOT_ALLOWED:
             found.headers["Allow"] = ", ".join(allowed(app, request))
         return found
-
-    @app.exception_handler(Exception)
-    def _fault(request: Request, error: Exception) -> JSONResponse:
-        log.error("request_failed", path=request.url.path, exc_info=error)
-        return _reply(500, "the service failed on this request", "see the service's log")

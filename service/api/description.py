@@ -27,6 +27,7 @@ _PROBLEM = {
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
         "detail": {"type": "string", "description": "what happened, with the value, and the rule"},
         "cure": {"type": "string", "description": "what to do"},
+        "request_id": {"type": "string", "description": "as the service's log has it"},
         "errors": {
             "type": "array",
             "minItems": 1,

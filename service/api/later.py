@@ -12,7 +12,6 @@ LATER = [
     ("GET", "/api/v1/sweeps/{sweep}/events", "server-sent events", "poll progress"),
     ("GET", "/api/v1/trials/{trial}/weights", "kept weights", "compare fingerprints"),
     ("GET", "/api/v1/trials/{trial}/curve", "evaluation curves", "see the trial's metrics"),
-    ("GET", "/metrics", "Prometheus metrics", "poll progress"),
 ]
 
 

@@ -25,6 +25,7 @@ from service.dispatch.telemetry import Telemetry, telemetry
 from service.dispatch.tempo import Tempo
 from service.dispatch.troubles import Troubles
 from service.dispatch.turn import Rules, Turn
+from service.dispatch.watch import Unwatched, Watch, turned
 from service.store import lease, release
 from service.store.announcements import Announcement, announce
 from workers.pool import Reply
@@ -55,6 +56,7 @@ class Dispatcher:
         rules: lanes, slice and attempts.
         holder: this dispatcher's name in the lease.
         discard: told the names of files in storage that nobody needs any more; does not wait.
+        watch: counts what it does; nobody unless given.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Dispatcher:
         rules: Rules,
         holder: str,
         discard: Callable[[Sequence[str]], None] = lambda _: None,
+        watch: Watch | None = None,
     ) -> None:
         self._sessions = sessions
         self._workers = workers
@@ -71,6 +74,7 @@ class Dispatcher:
         self._holder = holder
         self._discard = discard
         self._troubles = Troubles()
+        self._watch = watch or Unwatched()
         self._peers: dict[str, Peer] = {}
         self._replies: dict[str, Reply] = {}
         self._asked: dict[str, float] = {}
@@ -129,6 +133,7 @@ class Dispatcher:
                 raise
             except Exception as error:
                 failed += 1
+                self._watch.failed(unreachable=unreachable(error))
                 if unreachable(error):
                     log.warning("store_unreachable", error=str(error))
                 else:
@@ -155,6 +160,7 @@ class Dispatcher:
         self._miss()
         if self._in_doubt() or self._replies or not all(peer.busy for peer in self._peers.values()):
             self._turns()
+        self._watch.stands(self._peers.values(), self._workers.size, self._rules.lanes)
 
     def _in_doubt(self) -> bool:
         """Whether the store may say of trials that they run though no worker holds them."""
@@ -216,7 +222,9 @@ class Dispatcher:
             self._said, self._said_at = news, time.monotonic()
         if doubt:
             self._reconciled = time.monotonic()
+        done = turned(turn, replies, self._peers, self._renewed - began)
         self._adopt(turn, replies)
+        self._watch.turned(done)
 
     def _adopt(self, turn: Turn, replies: Sequence[Reply]) -> None:
         """Makes true outside the store what a committed turn decided."""
@@ -279,6 +287,7 @@ class Dispatcher:
 
     def _forget(self) -> None:
         """Ends the workers: what they hold is another dispatcher's to run again."""
+        self._watch.rests()
         for worker in self._peers:
             self._workers.discard(worker)
         self._peers, self._replies, self._asked, self._tempos = {}, {}, {}, {}
@@ -286,6 +295,7 @@ class Dispatcher:
 
     def _hand_back(self) -> None:
         """Hands what runs back to the queue and gives the lease up, if it is still held."""
+        self._watch.rests()
         try:
             with self._sessions.begin() as session:
                 hold(session, self._holder)

@@ -24,7 +24,7 @@ def serve_api(configuration: Configuration) -> None:
         PortTakenError: the port is in use.
         NoAdminError: others could reach the service, and nobody could administer it.
     """
-    logs()
+    logs(configuration)
     require_shared(configuration, "api")
     stop = threading.Event()
     with (

@@ -14,7 +14,10 @@ from service.configuration import Configuration
 from service.dispatch.janitor import Janitor
 from service.dispatch.loop import Dispatcher, LeaseLostError, Rules, await_lease
 from service.gpus import seen_by_ray, workers_on
-from service.processes.logs import logs, say
+from service.observe.dispatching import DispatchMetrics
+from service.observe.exposition import new_registry
+from service.processes.logs import adopt, logs, say
+from service.processes.metrics import own_metrics
 from service.processes.pulse import Pulse
 from service.processes.signals import catch, handlers
 from service.processes.store import require_shared
@@ -37,7 +40,7 @@ def dispatch(configuration: Configuration) -> None:
         TooFewGpusError: there is no GPU for each worker.
         StorageError: storage cannot be opened.
     """
-    logs()
+    logs(configuration)
     require_shared(configuration, "dispatcher")
     stop = threading.Event()
     pulse = Pulse(configuration)
@@ -57,7 +60,12 @@ def dispatch(configuration: Configuration) -> None:
         start(pool, configuration)
         catch(stop)  # again: Ray has put its own in place
         name = holder()
-        dispatcher = Dispatcher(sessions, pool, rules_of(configuration), name, janitor.discard)
+        registry = new_registry()
+        ending.enter_context(own_metrics(configuration, registry))
+        watch = DispatchMetrics(registry)
+        dispatcher = Dispatcher(
+            sessions, pool, rules_of(configuration), name, janitor.discard, watch
+        )
         ending.enter_context(clearing(janitor))
         say(f"dispatcher {name} is ready; Ctrl-C stops it, nothing is lost")
         lead(dispatcher, sessions, name, stop, pulse.beat)
@@ -108,6 +116,7 @@ def start(pool: Pool, configuration: Configuration) -> None:
         TooFewGpusError: there is no GPU for each worker.
     """
     pool.start()
+    adopt()  # Ray has put its own handlers in place
     if configuration.device == "cuda":
         pool.size = workers_on(seen_by_ray(), configuration.asked_workers)
 

@@ -11,6 +11,8 @@ from service.configuration import Configuration
 from service.dispatch.janitor import Janitor
 from service.dispatch.loop import LEASE, Dispatcher
 from service.folder import prepare
+from service.observe.dispatching import DispatchMetrics
+from service.observe.exposition import new_registry
 from service.processes.binding import bind, listening, url_of
 from service.processes.dispatcher import (
     clearing,
@@ -41,7 +43,7 @@ def serve(configuration: Configuration) -> None:
         TooFewGpusError: there is no GPU for each worker.
         StorageError: storage cannot be opened.
     """
-    logs()
+    logs(configuration)
     stop = threading.Event()
     listener = bind(configuration.host, configuration.port)
     prepare(configuration)
@@ -65,7 +67,11 @@ def serve(configuration: Configuration) -> None:
         ending.callback(pool.stop)
         name = holder()
         janitor = Janitor(sessions, storage_of(configuration))
-        dispatcher = Dispatcher(sessions, pool, rules_of(configuration), name, janitor.discard)
+        registry = new_registry()
+        watch = DispatchMetrics(registry)
+        dispatcher = Dispatcher(
+            sessions, pool, rules_of(configuration), name, janitor.discard, watch
+        )
         heard = Heard(reading_factory(apart))
         app = create_app(
             writing=session_factory(engine),
@@ -76,6 +82,7 @@ def serve(configuration: Configuration) -> None:
             running_share=heard.running_share,
             lacking=heard.lacking,
             classes=heard.classes,
+            registry=registry,
         )
         ending.enter_context(clearing(janitor))
         ending.enter_context(listening(app, listener))

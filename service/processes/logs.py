@@ -2,21 +2,15 @@
 
 import sys
 
-import structlog
+from service.configuration import Configuration
+from service.observe.logs import adopt, configure
+
+__all__ = ["adopt", "logs", "say"]
 
 
-def logs() -> None:
-    """One line an event; tracebacks are plain, without the values of variables."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            ),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+def logs(configuration: Configuration) -> None:
+    """The log as it is asked for."""
+    configure(configuration.log_format, configuration.log_level)
 
 
 def say(line: str) -> None:
