@@ -1,4 +1,4 @@
-"""What no route foresaw, as a problem: the store is away for now, or the service is wrong."""
+"""What no route foresaw, as a problem: the store is away or full, or the service is wrong."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from service.api.refusal import Receive, Refusal, Scope, Send, refuse
-from service.dispatch.faults import unreachable
+from service.store.faults import full, unreachable
 
 log = structlog.get_logger()
 #: seconds after which a store that was away may be asked again
@@ -37,6 +37,14 @@ class Faults:
 
 
 def _refusal(scope: Scope, error: Exception) -> Refusal:
+    if full(error):
+        log.warning("store_full", path=scope["path"], error=str(error))
+        return Refusal(
+            507,
+            "there is no room left on the store's disk; nothing was written, and nothing is lost",
+            "free some disk where the store lies and ask again; the service goes on by itself",
+            retry_after=str(RETRY_S),
+        )
     if unreachable(error):
         log.warning("store_unreachable", path=scope["path"], error=str(error))
         return Refusal(

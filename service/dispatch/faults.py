@@ -1,6 +1,8 @@
 """Faults: which errors of a turn pass by themselves, and how often others are borne."""
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError  # noqa: A004 - SQLAlchemy's name
+from service.store.faults import full, unreachable
+
+__all__ = ["MOST_FAILED", "pause_s", "trouble", "unreachable"]
 
 #: turns in a row that may fail of something else than an unreachable store before the dispatcher
 #: gives up: it would else go on for ever without progress, and nobody would look
@@ -8,11 +10,9 @@ MOST_FAILED = 5
 _MOST_DOUBLINGS = 5
 
 
-def unreachable(error: Exception) -> bool:
-    """Whether the store was locked, cut off, restarting or out of connections: it may come back."""
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    return isinstance(error, OperationalError | InterfaceError | TimeoutError)
+def trouble(error: Exception) -> str:
+    """The event of the log for a store that will be asked again."""
+    return "store_full" if full(error) else "store_unreachable"
 
 
 def pause_s(failed: int) -> float:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
-from service.dispatch.faults import unreachable
+from service.dispatch.faults import trouble, unreachable
 from service.store import lease
 from service.store.lease import LEASE
 
@@ -69,7 +69,7 @@ def await_lease(
         except Exception as error:
             if not unreachable(error):
                 raise
-            log.warning("store_unreachable", error=str(error))
+            log.warning(trouble(error), error=str(error))
         else:
             if not told:
                 say("another dispatcher is active on this store; waiting for its lease to end")

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.dispatch.announcing import announcement, due
-from service.dispatch.faults import MOST_FAILED, pause_s, unreachable
+from service.dispatch.faults import MOST_FAILED, pause_s, trouble, unreachable
 from service.dispatch.leadership import (
     LEASE,
     RENEW_S,
@@ -135,7 +135,7 @@ class Dispatcher:
                 failed += 1
                 self._watch.failed(unreachable=unreachable(error))
                 if unreachable(error):
-                    log.warning("store_unreachable", error=str(error))
+                    log.warning(trouble(error), error=str(error))
                 else:
                     faults += 1
                     if faults >= MOST_FAILED:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from service.report.audit import summary
 from service.report.trail import trail
-from service.store.evidence import run_facts
+from service.store.evidence import run_facts, seconds_between
 from service.store.plans import extension_times
 from service.store.sweeps import show
 
@@ -24,7 +24,7 @@ def run_log(session: Session, sweep: str) -> Mapping[str, Any]:
         "created_at": view.created_at.isoformat(),
         "started_at": start.isoformat() if start else None,
         "ended_at": end.isoformat() if end else None,
-        "seconds": (end - start).total_seconds() if start and end else None,
+        "seconds": seconds_between(start, end) if start and end else None,
         **run_facts(session, sweep),
         "audit": summary(session, sweep),
         "exclusions": trail(session, sweep),

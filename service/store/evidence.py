@@ -1,6 +1,7 @@
 """Settled data for reports: outcomes streamed in a fixed order."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, case, exists, func, literal, select
@@ -160,4 +161,9 @@ def _device_seconds(session: Session, sweep: str) -> float:
         .group_by(trials.c.worker, part)
     )
     rows = session.execute(spans)
-    return float(sum((r.last - r.first).total_seconds() for r in rows if r.last is not None))
+    return sum((seconds_between(r.first, r.last) for r in rows if r.last is not None), 0.0)
+
+
+def seconds_between(first: datetime, last: datetime) -> float:
+    """How long something took by a host's clock; where that was set back meanwhile, no time."""
+    return max(0.0, (last - first).total_seconds())
