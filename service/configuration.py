@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.bus.address import address_of
 from workers.storage import checked_url
 
 DEVICES = ("cpu", "cuda")
@@ -114,7 +115,13 @@ class Configuration(BaseSettings):
         Literal["debug", "info", "warning"],
         Field(description="from which events are written; debug tells of every request"),
     ] = "info"
-    redis_url: Annotated[str | None, Field(description="not built yet: refused when set")] = None
+    streams: Annotated[
+        int, Field(ge=0, le=10_000, description="event streams that one process holds at once")
+    ] = 200
+    redis_url: Annotated[
+        SecretStr | None,
+        Field(description="Redis between several processes; none is needed by one"),
+    ] = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -143,10 +150,7 @@ class Configuration(BaseSettings):
                 "cpu, or cuda for every GPU that CUDA_VISIBLE_DEVICES leaves visible"
             )
         if self.redis_url is not None:
-            raise ValueError(
-                "SEEDBED_REDIS_URL is set, but the Redis bus is not built yet; unset it: one "
-                "service needs no Redis"
-            )
+            address_of(self.redis_url.get_secret_value())
         self._place_storage()
         if not self.database_url:
             file = self.state_folder.absolute() / "seedbed.db"

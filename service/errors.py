@@ -1,7 +1,7 @@
 """Errors as problem+json (RFC 9457): what happened, why, and what to do."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from structlog.contextvars import get_contextvars
@@ -31,14 +31,22 @@ TITLES = {
 
 
 class ProblemError(Exception):
-    """A request that is refused, with its HTTP status."""
+    """A request that is refused, with its HTTP status and what else its reply's headers say."""
 
-    def __init__(self, status: int, detail: str, cure: str, errors: Sequence[Problem] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        cure: str,
+        errors: Sequence[Problem] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.cure = cure
         self.errors = errors
+        self.headers = dict(headers or {})
 
 
 def problem(status: int, detail: str, cure: str, errors: Sequence[Problem] = ()) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from service.api import (
     catalogue,
     changes,
     comparisons,
+    events,
     exclusions,
     keys,
     later,
@@ -35,8 +36,11 @@ from service.api.guard import Guard
 from service.api.observed import Observed
 from service.api.safety import Safety
 from service.api.state import Health, State, free_bytes_of
+from service.api.streams import Streams
 from service.api.strict import body_model, refuse_ignored
 from service.api.templates import Templates
+from service.api.views import progress_json
+from service.bus import Bus, LocalBus
 from service.configuration import LOOPBACK, Configuration
 from service.dashboard import pages
 from service.errors import MEDIA_TYPE, ProblemError, problem
@@ -46,6 +50,7 @@ from service.observe.standing import StoreStanding
 from service.spec.problems import SpecError, from_items
 from service.store.errors import StoreError
 from service.store.keys import Hasher
+from service.store.progress import progress
 
 __all__ = ["Health", "create_app"]
 
@@ -65,6 +70,7 @@ def create_app(
     classes: Callable[[], Collection[str] | None] = lambda: None,
     hasher: Hasher | None = None,
     registry: CollectorRegistry | None = None,
+    bus: Bus | None = None,
 ) -> FastAPI:
     """The service's HTTP side.
 
@@ -78,6 +84,8 @@ def create_app(
         classes: numerics classes that workers are of; None where nobody knows.
         hasher: what API keys are hashed with; argon2 at its full cost unless given.
         registry: what /metrics shows; one of its own unless given.
+        bus: says that sweeps changed, to streams in this process and others; one of its own
+            unless given.
 
     Raises:
         UndeclaredRouteError: a route does not say who may call it.
@@ -91,6 +99,12 @@ def create_app(
         redoc_url=None,
         openapi_url=None,  # it is a route among the probes, as strict as the others
     )
+    words = bus or LocalBus()
+
+    def shown(sweep: str) -> dict[str, Any]:
+        with reading() as session:
+            return progress_json(progress(session, sweep), running_share(sweep))
+
     app.state.seedbed = State(
         writing,
         reading,
@@ -102,6 +116,8 @@ def create_app(
         lacking,
         classes,
         hasher or PasswordHasher(),
+        words,
+        Streams(words, shown, configuration.streams),
     )
     app.state.metrics = found = registry or new_registry()
     found.register(StoreStanding(reading, lambda: health().dispatcher))
@@ -109,6 +125,7 @@ def create_app(
     for router in (
         sweeps.router,
         changes.router,
+        events.router,
         trials.router,
         replays.router,
         exclusions.router,
@@ -136,8 +153,15 @@ def create_app(
     return app
 
 
-def _reply(status: int, detail: str, cure: str, errors: Any = ()) -> JSONResponse:
-    return JSONResponse(problem(status, detail, cure, errors), status, media_type=MEDIA_TYPE)
+def _reply(
+    status: int,
+    detail: str,
+    cure: str,
+    errors: Any = (),
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    body = problem(status, detail, cure, errors)
+    return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
 
 
 def allowed(app: FastAPI, request: Request) -> list[str]:
@@ -153,7 +177,7 @@ def allowed(app: FastAPI, request: Request) -> list[str]:
 def _handlers(app: FastAPI) -> None:
     @app.exception_handler(ProblemError)
     def _problem(request: Request, error: ProblemError) -> JSONResponse:
-        return _reply(error.status, error.detail, error.cure, error.errors)
+        return _reply(error.status, error.detail, error.cure, error.errors, error.headers)
 
     @app.exception_handler(SpecError)
     def _spec(request: Request, error: SpecError) -> JSONResponse:

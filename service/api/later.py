@@ -9,7 +9,6 @@ from service.errors import ProblemError
 
 #: method, path, what it is, what to do instead
 LATER = [
-    ("GET", "/api/v1/sweeps/{sweep}/events", "server-sent events", "poll progress"),
     ("GET", "/api/v1/trials/{trial}/weights", "kept weights", "compare fingerprints"),
     ("GET", "/api/v1/trials/{trial}/curve", "evaluation curves", "see the trial's metrics"),
 ]

@@ -9,6 +9,8 @@ from fastapi import Depends, Request
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.api.acting import act_of, judge
+from service.api.streams import Streams
+from service.bus import Bus, sweep_topic
 from service.configuration import Configuration
 from service.folder import store_file
 from service.store.keys import Hasher
@@ -40,6 +42,8 @@ class State:
         lacking: of the data sets named, those that no worker has -> what to do.
         classes: numerics classes that workers are of; None where nobody knows.
         hasher: what API keys are hashed with.
+        bus: says that sweeps changed.
+        streams: who is told so as it happens.
     """
 
     writing: sessionmaker[Session]
@@ -52,6 +56,8 @@ class State:
     lacking: Callable[[Iterable[str]], Mapping[str, str]]
     classes: Callable[[], Collection[str] | None]
     hasher: Hasher
+    bus: Bus
+    streams: Streams
 
 
 def free_bytes_of(configuration: Configuration) -> Callable[[], int | None]:
@@ -90,6 +96,9 @@ def writing(request: Request) -> Iterator[Session]:
         judge(act, request, session)
         yield session
     state.wake()
+    sweep = request.path_params.get("sweep")
+    if sweep is not None:
+        state.bus.publish(sweep_topic(sweep), {})
 
 
 StateDep = Annotated[State, Depends(state_of)]

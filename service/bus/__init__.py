@@ -2,7 +2,6 @@
 
 from service.bus.local import LocalBus
 from service.bus.protocol import EVERY_SWEEP, WAKE, Bus, Message, Messages, sweep_topic
-from service.bus.redis import RedisBus
 
 __all__ = [
     "EVERY_SWEEP",
@@ -11,6 +10,5 @@ __all__ = [
     "LocalBus",
     "Message",
     "Messages",
-    "RedisBus",
     "sweep_topic",
 ]

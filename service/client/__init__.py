@@ -6,12 +6,14 @@ from service.client.errors import (
     ServiceUnreachableError,
     SpecFileError,
 )
+from service.client.events import Event
 from service.client.http import DEFAULT_URL, Client
 from service.client.spec_file import read_spec
 
 __all__ = [
     "DEFAULT_URL",
     "Client",
+    "Event",
     "ReplyLostError",
     "ServiceError",
     "ServiceUnreachableError",

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from service.client.errors import ReplyLostError, ServiceError, ServiceUnreachableError
+from service.client.events import Event, events
 
 DEFAULT_URL = "http://127.0.0.1:8321"
 API = "/api/v1"
@@ -19,6 +20,8 @@ PAGE = 200
 #: a submission whose reply was lost is sent again this often, under the same key
 RETRIES = 2
 
+#: a stream says something every 15 s; one that says nothing for so long is broken
+SILENT_S = 45.0
 #: a report of a million trials takes its time
 REPORT_S = 900.0
 
@@ -115,6 +118,36 @@ class Client:
     def progress(self, sweep: str) -> Json:
         """The counters of a sweep: arrivals as progress, successes of settled cohorts only."""
         return self._json("GET", _path("sweeps", sweep, "progress"))
+
+    def events(self, sweep: str, last_id: str = "") -> Iterator[Event]:
+        """What happens to a sweep, as it happens; ends after its event `end`.
+
+        Nothing is asked again: whoever reads on after a ReplyLostError begins anew, and is told
+        what is newer than `last_id`. A sweep that is followed so costs the service one connection.
+
+        Args:
+            sweep: its id.
+            last_id: `id` of the last event that was read.
+
+        Raises:
+            ReplyLostError: the stream broke before the sweep ended.
+        """
+        headers = {"Last-Event-ID": last_id} if last_id else {}
+        path = API + _path("sweeps", sweep, "events")
+        silent = httpx.Timeout(self._http.timeout.connect, read=SILENT_S)
+        with self._spoken():
+            asked = self._http.stream("GET", path, headers=headers, timeout=silent)
+            with asked as reply:
+                if not reply.is_success:
+                    reply.read()
+                    raise _refusal(reply)
+                if not reply.headers.get("content-type", "").startswith("text/event-stream"):
+                    raise self._foreign(reply)
+                for event in events(reply.iter_bytes()):
+                    yield event
+                    if event.name == "end":
+                        return
+        raise ReplyLostError(self.url, "the stream of events ended before the sweep did")
 
     def pause(self, sweep: str) -> Json:
         """Stops claims; trials that train go on to their end."""
@@ -355,13 +388,16 @@ class Client:
         try:
             return reply.json()
         except ValueError as error:
-            kind = reply.headers.get("content-type", "no content type")
-            raise ServiceError(
-                reply.status_code,
-                "The reply is not Seedbed's",
-                f"{self.url} answered with {kind}; a Seedbed service answers with JSON",
-                "check --url or SEEDBED_URL",
-            ) from error
+            raise self._foreign(reply) from error
+
+    def _foreign(self, reply: httpx.Response) -> ServiceError:
+        kind = reply.headers.get("content-type", "no content type")
+        return ServiceError(
+            reply.status_code,
+            "The reply is not Seedbed's",
+            f"{self.url} answered with {kind}; a Seedbed service answers with JSON",
+            "check --url or SEEDBED_URL",
+        )
 
 
 def _credentials(key: str | None) -> dict[str, str]:

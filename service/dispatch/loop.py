@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
@@ -57,6 +57,7 @@ class Dispatcher:
         holder: this dispatcher's name in the lease.
         discard: told the names of files in storage that nobody needs any more; does not wait.
         watch: counts what it does; nobody unless given.
+        tell: called after every round with the workers as they stand.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Dispatcher:
         holder: str,
         discard: Callable[[Sequence[str]], None] = lambda _: None,
         watch: Watch | None = None,
+        tell: Callable[[Collection[Peer]], None] = lambda _: None,
     ) -> None:
         self._sessions = sessions
         self._workers = workers
@@ -75,6 +77,7 @@ class Dispatcher:
         self._discard = discard
         self._troubles = Troubles()
         self._watch = watch or Unwatched()
+        self._tell = tell
         self._peers: dict[str, Peer] = {}
         self._replies: dict[str, Reply] = {}
         self._asked: dict[str, float] = {}
@@ -161,6 +164,7 @@ class Dispatcher:
         if self._in_doubt() or self._replies or not all(peer.busy for peer in self._peers.values()):
             self._turns()
         self._watch.stands(self._peers.values(), self._workers.size, self._rules.lanes)
+        self._tell(self._peers.values())
 
     def _in_doubt(self) -> bool:
         """Whether the store may say of trials that they run though no worker holds them."""

@@ -46,6 +46,21 @@ def telemetry(peers: Iterable[Peer], sweep: str, ended_steps: int) -> Telemetry:
     return Telemetry(running, steps, budget, ended_steps + steps)
 
 
+def telemetries(peers: Iterable[Peer]) -> dict[str, Telemetry]:
+    """The same of every sweep that has trials running, in one pass; of steps those of its own."""
+    found: dict[str, Telemetry] = {}
+    for peer in peers:
+        if peer.pack is None:
+            continue
+        for trial, sweep in peer.sweeps.items():
+            before = found.get(sweep, Telemetry(0, 0, 0, 0))
+            steps = before.steps + peer.steps.get(trial, 0)
+            found[sweep] = Telemetry(
+                before.running + 1, steps, before.budget + peer.pack.steps, steps
+            )
+    return found
+
+
 def ended_steps(sweeps: Mapping[int, str], answer: Return) -> Counter[str]:
     """Sweep -> steps of its trials that ended in an answer.
 

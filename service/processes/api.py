@@ -3,10 +3,13 @@
 import contextlib
 import threading
 from datetime import UTC, datetime
+from functools import partial
 
 from service.access.opening import judge_opening
 from service.api.app import create_app
 from service.api.heard import Heard
+from service.bus import WAKE
+from service.bus.choice import bus_of
 from service.configuration import Configuration
 from service.processes.binding import bind, listening, url_of
 from service.processes.logs import logs, say
@@ -40,16 +43,19 @@ def serve_api(configuration: Configuration) -> None:
         judge_opening(configuration, reading_factory(engine), datetime.now(UTC))
         apart = open_engine(configuration.database_url, 1)  # while requests hold all the others
         ending.callback(apart.dispose)
+        bus = bus_of(configuration)
+        ending.callback(bus.close)
         heard = Heard(reading_factory(apart))
         app = create_app(
             writing=session_factory(engine),
             reading=reading_factory(engine),
             configuration=configuration,
-            wake=lambda: None,  # the dispatcher looks at the queue by itself
+            wake=partial(bus.publish, WAKE, {}),
             health=heard.health,
             running_share=heard.running_share,
             lacking=heard.lacking,
             classes=heard.classes,
+            bus=bus,
         )
         thread = ending.enter_context(listening(app, listener))
         url = url_of(configuration.host, listener.getsockname()[1])

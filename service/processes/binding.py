@@ -8,8 +8,12 @@ from collections.abc import Iterator
 import uvicorn
 from fastapi import FastAPI
 
+from service.api.server import Server
+
 #: clients that stall at the end are cut off after so long
 GRACE_S = 5
+#: a client that takes nothing of its reply for so long is gone, or as good as gone
+STALLED_MS = 60_000
 
 
 class PortTakenError(Exception):
@@ -21,7 +25,7 @@ def bind(host: str, port: int) -> socket.socket:
 
     It says that it is TCP: asyncio sends the parts of a reply at once (TCP_NODELAY) only on sockets
     that do, and a kept connection's replies would otherwise wait 40 ms for the client's delayed
-    acknowledgement.
+    acknowledgement. A client that takes nothing of what it asked for is cut off by the kernel.
 
     Raises:
         PortTakenError: something else listens there.
@@ -29,6 +33,8 @@ def bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; its connections inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
     try:
         listener.bind((host, port))
     except OSError as error:
@@ -49,7 +55,7 @@ def url_of(host: str, port: int) -> str:
 @contextlib.contextmanager
 def listening(app: FastAPI, listener: socket.socket) -> Iterator[threading.Thread]:
     """Serves the API in the thread that it gives; at the end clients that stall are cut off."""
-    server = uvicorn.Server(
+    server = Server(
         uvicorn.Config(
             app,
             log_config=None,

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
+from service.bus.choice import bus_of, waking
 from service.configuration import Configuration
 from service.dispatch.janitor import Janitor
 from service.dispatch.loop import Dispatcher, LeaseLostError, Rules, await_lease
+from service.dispatch.telling import Teller
 from service.gpus import seen_by_ray, workers_on
 from service.observe.dispatching import DispatchMetrics
 from service.observe.exposition import new_registry
@@ -63,10 +65,13 @@ def dispatch(configuration: Configuration) -> None:
         registry = new_registry()
         ending.enter_context(own_metrics(configuration, registry))
         watch = DispatchMetrics(registry)
-        dispatcher = Dispatcher(
-            sessions, pool, rules_of(configuration), name, janitor.discard, watch
-        )
         ending.enter_context(clearing(janitor))
+        bus = bus_of(configuration)
+        ending.callback(bus.close)
+        dispatcher = Dispatcher(
+            sessions, pool, rules_of(configuration), name, janitor.discard, watch, Teller(bus).tell
+        )
+        ending.enter_context(waking(bus, dispatcher.wake))
         say(f"dispatcher {name} is ready; Ctrl-C stops it, nothing is lost")
         lead(dispatcher, sessions, name, stop, pulse.beat)
 

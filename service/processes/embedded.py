@@ -3,13 +3,17 @@
 import contextlib
 import threading
 from datetime import UTC, datetime
+from functools import partial
 
 from service.access.opening import judge_opening
 from service.api.app import create_app
 from service.api.heard import Heard
+from service.bus import WAKE
+from service.bus.choice import bus_of, waking
 from service.configuration import Configuration
 from service.dispatch.janitor import Janitor
 from service.dispatch.loop import LEASE, Dispatcher
+from service.dispatch.telling import Teller
 from service.folder import prepare
 from service.observe.dispatching import DispatchMetrics
 from service.observe.exposition import new_registry
@@ -69,20 +73,24 @@ def serve(configuration: Configuration) -> None:
         janitor = Janitor(sessions, storage_of(configuration))
         registry = new_registry()
         watch = DispatchMetrics(registry)
+        bus = bus_of(configuration)
+        ending.callback(bus.close)
         dispatcher = Dispatcher(
-            sessions, pool, rules_of(configuration), name, janitor.discard, watch
+            sessions, pool, rules_of(configuration), name, janitor.discard, watch, Teller(bus).tell
         )
+        ending.enter_context(waking(bus, dispatcher.wake))
         heard = Heard(reading_factory(apart))
         app = create_app(
             writing=session_factory(engine),
             reading=reading_factory(engine),
             configuration=configuration,
-            wake=dispatcher.wake,
+            wake=partial(bus.publish, WAKE, {}),
             health=heard.health,
             running_share=heard.running_share,
             lacking=heard.lacking,
             classes=heard.classes,
             registry=registry,
+            bus=bus,
         )
         ending.enter_context(clearing(janitor))
         ending.enter_context(listening(app, listener))

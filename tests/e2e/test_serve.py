@@ -97,7 +97,7 @@ def test_a_device_that_is_not_there_and_a_folder_of_others_are_refused(tmp_path:
     ("name", "value", "words"),
     [
         ("SEEDBED_HOST", "0.0.0.0", "loopback only"),  # noqa: S104 - what must be refused
-        ("SEEDBED_REDIS_URL", "redis://127.0.0.1", "not built yet"),
+        ("SEEDBED_REDIS_URL", "127.0.0.1:6379", "no scheme that is known"),
         ("SEEDBED_DATABASE_URL", "mysql://x", "SQLite and PostgreSQL"),
         ("SEEDBED_PORT", "99999", "65535"),
         ("SEEDBED_DEVICE", "gpu", "cpu or cuda"),

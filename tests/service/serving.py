@@ -12,6 +12,8 @@ import uvicorn
 from sqlalchemy import Engine
 
 from service.api.app import Health, create_app
+from service.api.server import Server
+from service.bus import Bus
 from service.configuration import Configuration
 from service.processes.binding import bind
 from service.store import claims, classes, completion
@@ -61,8 +63,17 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(engine: Engine, folder: Path, **options: Any) -> Iterator[Served]:
-    """Serves until the block ends, with options of the configuration."""
+def serving(
+    engine: Engine, folder: Path, bus: Bus | None = None, **options: Any
+) -> Iterator[Served]:
+    """Serves until the block ends.
+
+    Args:
+        engine: its store.
+        folder: its state folder.
+        bus: its bus.
+        options: of its configuration.
+    """
     app = create_app(
         writing=session_factory(engine),
         reading=reading_factory(engine),
@@ -70,6 +81,7 @@ def serving(engine: Engine, folder: Path, **options: Any) -> Iterator[Served]:
         wake=lambda: None,
         health=lambda: Health(store=True, dispatcher=True, workers=1),
         hasher=CHEAP,
+        bus=bus,
     )
     started = threading.Event()
     listener = bind("127.0.0.1", 0)
@@ -85,7 +97,7 @@ def serving(engine: Engine, folder: Path, **options: Any) -> Iterator[Served]:
         listener.close()
 
 
-class _Announced(uvicorn.Server):
+class _Announced(Server):
     """Says when it listens, so that nobody has to poll."""
 
     def __init__(self, config: uvicorn.Config, started: threading.Event) -> None:

@@ -1,6 +1,7 @@
 """The service's options: their defaults, and what is refused with its reason."""
 
 import os
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ REFUSED = [
     ("HOST", "0.0.0.0", "SSH tunnel"),  # noqa: S104 - it is refused
     ("HOST", "192.168.0.7", "loopback only"),
     ("HOST", "example.com", "loopback only"),
-    ("REDIS_URL", "redis://127.0.0.1", "not built yet"),
+    ("REDIS_URL", "127.0.0.1:6379", "no scheme that is known"),
+    ("STREAMS", "-1", "greater than or equal to 0"),
     ("DATABASE_URL", "mysql://127.0.0.1/x", "'mysql'"),
     ("DATABASE_URL", "postgresql://127.0.0.1/x", "postgresql+psycopg://"),
     ("PORT", "70000", "65535"),
@@ -103,3 +105,13 @@ def test_options_do_not_change() -> None:
     """They are read once."""
     with pytest.raises(ValidationError, match="frozen"):
         Configuration().port = 1  # type: ignore[misc]
+
+
+def test_the_password_of_redis_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEEDBED_REDIS_URL", "redis://:s3cret@cache:6379/0")
+    found = Configuration()
+    assert "s3cret" not in repr(found) + str(found.model_dump())
+    monkeypatch.setenv("SEEDBED_REDIS_URL", "redis://:s3cret@cache:6379/first")
+    with pytest.raises(ValueError, match="no number") as refused:
+        Configuration()
+    assert "s3cret" not in "".join(traceback.format_exception(refused.value))

@@ -36,6 +36,7 @@ BODIES: dict[str, dict[str, Any]] = {
     f"{ROOT}/{{sweep}}/exclude": {"worker": "w", "reason": "why"},
     f"{ROOT}/{{sweep}}": {"criteria": {"add": [{"metric": "test_accuracy", "at_least": 0.3}]}},
 }
+EVENTS = f"{ROOT}/{{sweep}}/events"
 COMPARE = f"{ROOT}/{{sweep}}/compare"
 HUGE = 10**30
 
@@ -58,6 +59,9 @@ async def ask(
     if path == COMPARE and "params" not in options:
         other = (await submit(api, root="0" * 32))["id"]
         options["params"] = {"with": other}
+    if path == EVENTS and "params" not in options:  # which end with the sweep
+        sweep = (await submit(api, root="1" * 32))["id"]
+        await api.post(f"{ROOT}/{sweep}/cancel", json={})
     names: dict[str, Any] = {"sweep": sweep, "trial": trial, "name": "deep_mlp", "key": "1"}
     if "{key}" in path and "params" not in options:
         names["key"] = (await api.post("/api/v1/keys", json=BODIES["/api/v1/keys"])).json()["id"]

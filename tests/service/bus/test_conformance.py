@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.bus import EVERY_SWEEP, WAKE, Bus, LocalBus, Message, RedisBus, sweep_topic
+from service.bus import EVERY_SWEEP, WAKE, Bus, LocalBus, Message, sweep_topic
 from service.bus.mailbox import MOST_TOPICS
 from service.bus.protocol import MOST_BYTES
+from service.bus.redis import RedisBus
 
 WAIT_S = 20
 NOT_LONG_S = 0.2

@@ -9,7 +9,8 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from service.bus import EVERY_SWEEP, WAKE, Message, RedisBus, sweep_topic
+from service.bus import EVERY_SWEEP, WAKE, Message, sweep_topic
+from service.bus.redis import RedisBus
 from tests.redis_server import RedisServer
 
 WAIT_S = 30
