@@ -1,6 +1,7 @@
 """The service's own options, read from SEEDBED_* variables in this one place, then frozen."""
 
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -88,6 +89,16 @@ class Configuration(BaseSettings):
         str,
         Field(description="names, by comma, that the service answers to besides loopback's"),
     ] = ""
+    trusted_proxies: Annotated[
+        str,
+        Field(
+            description="addresses or networks, by comma, of TLS proxies that are believed about "
+            "who the client is"
+        ),
+    ] = ""
+    activity_days: Annotated[
+        int, Field(ge=1, le=36500, description="who did what is kept for so many days")
+    ] = 400
     storage_url: Annotated[
         str,
         Field(description="where checkpoints and weights go: a folder, or a URL such as s3://..."),
@@ -126,24 +137,6 @@ class Configuration(BaseSettings):
     @model_validator(mode="after")
     def _check(self) -> Self:
         refuse_unknown(os.environ)
-        if self.auth not in AUTHS:
-            raise ValueError(
-                f"SEEDBED_AUTH is {self.auth!r}; the service asks nobody who they are (none), or "
-                "everybody for an API key (keys); use one of the two"
-            )
-        if self.auth == "none" and self.host not in LOOPBACK:
-            raise ValueError(
-                f"host {self.host!r} would let others in, and nobody is asked who they are; "
-                f"without keys the service binds loopback only ({', '.join(LOOPBACK)}); set "
-                "SEEDBED_AUTH=keys and make a key with `seedbed keys create`, or unset "
-                "SEEDBED_HOST and reach it from elsewhere through an SSH tunnel"
-            )
-        for name in self.names:
-            if not _HOST_NAME.fullmatch(name):
-                raise ValueError(
-                    f"SEEDBED_ALLOWED_HOSTS names {name!r}; it holds host names without scheme, "
-                    "port or wildcard, with commas between; write seedbed.example.org, say"
-                )
         if self.device not in DEVICES:
             raise ValueError(
                 f"device {self.device!r} is unknown; trials train on {' or '.join(DEVICES)}; use "
@@ -167,6 +160,36 @@ class Configuration(BaseSettings):
                 "outlives the service; use sqlite:///PATH, or leave it out for one in the state "
                 "folder"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_who_gets_in(self) -> Self:
+        if self.auth not in AUTHS:
+            raise ValueError(
+                f"SEEDBED_AUTH is {self.auth!r}; the service asks nobody who they are (none), or "
+                "everybody for an API key (keys); use one of the two"
+            )
+        if self.auth == "none" and self.host not in LOOPBACK:
+            raise ValueError(
+                f"host {self.host!r} would let others in, and nobody is asked who they are; "
+                f"without keys the service binds loopback only ({', '.join(LOOPBACK)}); set "
+                "SEEDBED_AUTH=keys and make a key with `seedbed keys create`, or unset "
+                "SEEDBED_HOST and reach it from elsewhere through an SSH tunnel"
+            )
+        for name in self.names:
+            if not _HOST_NAME.fullmatch(name):
+                raise ValueError(
+                    f"SEEDBED_ALLOWED_HOSTS names {name!r}; it holds host names without scheme, "
+                    "port or wildcard, with commas between; write seedbed.example.org, say"
+                )
+        for part in filter(None, (p.strip() for p in self.trusted_proxies.split(","))):
+            try:
+                ipaddress.ip_network(part)
+            except ValueError as error:
+                raise ValueError(
+                    f"SEEDBED_TRUSTED_PROXIES names {part!r} ({error}); it holds addresses and "
+                    "networks with commas between; write 10.0.0.7, 10.1.0.0/16, say"
+                ) from error
         return self
 
     def _place_storage(self) -> None:

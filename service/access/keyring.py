@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -22,8 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.access.key import SHAPE, id_of
+from service.access.login import hash_of
 from service.access.principal import Principal, held
-from service.store import keys
+from service.store import keys, logins
 from service.store.keys import Key
 
 #: that a key fits is remembered for so long
@@ -116,6 +117,20 @@ class Keyring:
         fits_until = known.fits_until if known is not None and same else now + FITS_S
         self._remember(digest, _Known(key, fits_until, now + FRESH_S))
         return self._principal(key)
+
+    def by_session(self, session: str) -> Principal:
+        """Whose session of the dashboard this is; asks the store.
+
+        Raises:
+            BadKeyError: it has ended, or its key is revoked or expired.
+            SQLAlchemyError: the store does not answer.
+        """
+        hashed = hash_of(session)
+        with self._reading() as reading:
+            found = logins.find(reading, hashed)
+        if found is None or found.expires_at <= self._now():
+            raise BadKeyError("the log-in has ended", "log in again at /login")
+        return replace(self._principal(found.key), session=hashed)
 
     def _principal(self, key: Key) -> Principal:
         """Of a key whose secret was right.

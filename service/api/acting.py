@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from service.access.principal import Principal
 from service.api.access import ACCESS, Access
 from service.api.identity import principal_of
+from service.api.journal import Journal, entry_of
 from service.errors import ProblemError
 from service.store import trials
 from service.store.sweeps import owner_of
@@ -46,6 +47,13 @@ def act_of(request: Request) -> Act:
 _NAMED = ("sweep", "trial", "key")
 _NUMBER = TypeAdapter(int)
 ActDep = Annotated[Act, Depends(act_of)]
+
+
+def record(act: Act, request: Request, journal: Journal, session: Session) -> None:
+    """Writes the act down in the transaction that did it."""
+    if act.access.act and act.outcome != "nothing":
+        done = entry_of(request.scope, act.principal, act.access.act, act.on, act.outcome)
+        journal.write(session, done)
 
 
 def judge(act: Act, request: Request, session: Session) -> None:

@@ -1,5 +1,6 @@
 """The application: routes, problems for every error, and the safety middleware around it all."""
 
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
@@ -14,7 +15,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from service.access.keyring import Keyring
+from service.access.login import Attempts
 from service.api import (
+    activity,
     catalogue,
     changes,
     comparisons,
@@ -31,9 +34,12 @@ from service.api import (
 )
 from service.api.access import Accesses
 from service.api.description import Described
+from service.api.door import Door
 from service.api.faults import Faults
 from service.api.guard import Guard
+from service.api.journal import Journal
 from service.api.observed import Observed
+from service.api.proxied import networks
 from service.api.safety import Safety
 from service.api.state import Health, State, free_bytes_of
 from service.api.streams import Streams
@@ -42,7 +48,7 @@ from service.api.templates import Templates
 from service.api.views import progress_json
 from service.bus import Bus, LocalBus
 from service.configuration import LOOPBACK, Configuration
-from service.dashboard import pages
+from service.dashboard import login, pages
 from service.errors import MEDIA_TYPE, ProblemError, problem
 from service.observe.exposition import new_registry
 from service.observe.requests import RequestMetrics
@@ -105,7 +111,7 @@ def create_app(
         with reading() as session:
             return progress_json(progress(session, sweep), running_share(sweep))
 
-    app.state.seedbed = State(
+    state = app.state.seedbed = State(
         writing,
         reading,
         configuration,
@@ -118,6 +124,9 @@ def create_app(
         hasher or PasswordHasher(),
         words,
         Streams(words, shown, configuration.streams),
+        Door(Keyring(reading, writing)) if configuration.auth == "keys" else None,
+        Journal(writing, configuration.activity_days),
+        Attempts(time.monotonic),
     )
     app.state.metrics = found = registry or new_registry()
     found.register(StoreStanding(reading, lambda: health().dispatcher))
@@ -133,20 +142,22 @@ def create_app(
         comparisons.router,
         catalogue.router,
         keys.router,
+        activity.router,
     ):
         app.include_router(router, prefix="/api/v1", dependencies=strict)
     app.include_router(probes.router, dependencies=strict)
     app.include_router(metrics.router, dependencies=strict)
     app.include_router(later.router())
     pages.install(app, strict)
+    app.include_router(login.router)
     _handlers(app)
-    keyring = Keyring(reading, writing) if configuration.auth == "keys" else None
     app.add_middleware(Faults)
     app.add_middleware(
         Safety,
-        guard=Guard(Accesses(app.routes), keyring),
+        guard=Guard(Accesses(app.routes), state.door, state.journal),
         names=configuration.names,
         outside=configuration.host not in LOOPBACK,
+        trusted=networks(configuration.trusted_proxies),
     )
     templates = Templates(app.routes)
     app.add_middleware(Observed, metrics=RequestMetrics(found), templates=templates)

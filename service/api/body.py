@@ -9,6 +9,7 @@ from service.api.refusal import Receive, Refusal
 from service.spec.problems import shown
 
 MOST_BYTES = 1 << 20
+MOST_FORM_BYTES = 1 << 14
 MOST_DEPTH = 16
 
 
@@ -64,6 +65,29 @@ def judge_body(headers: dict[str, str], body: bytes) -> None:
         )
     if body:
         judge_text(body)
+
+
+def judge_form(headers: dict[str, str], body: bytes) -> None:
+    """A form of the service's own pages: small, and with an Origin, which was judged before.
+
+    Raises:
+        Refusal: 403, 413 or 415.
+    """
+    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media != "application/x-www-form-urlencoded":
+        raise Refusal(
+            415,
+            f"the content type is {media or 'unknown'!r}; this is where the dashboard's form goes",
+            "open /login in a browser; programs send Authorization: Bearer KEY",
+        )
+    if "origin" not in headers:
+        raise Refusal(
+            403,
+            "the form has no Origin header; a page of another site could have sent it",
+            "send it from the service's own page, with a browser that sends one",
+        )
+    if len(body) > MOST_FORM_BYTES:
+        raise Refusal(413, f"the form holds {len(body):,} bytes", "send a key and nothing more")
 
 
 def judge_text(body: bytes) -> None:

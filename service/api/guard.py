@@ -4,22 +4,24 @@ Every request comes through here, whatever route it is for, or none. With SEEDBE
 is asked, and who sends a key is refused, since it would not be checked.
 """
 
-import anyio
+import anyio.to_thread
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.access.keyring import BadKeyError, Keyring
+from service.access.keyring import BadKeyError
+from service.access.login import local_path, session_in
 from service.access.principal import ANYBODY, STRANGER, Principal
 from service.access.principal import Scope as Allowed
 from service.api.access import ACCESS, Access, Accesses
+from service.api.door import Door
 from service.api.identity import PRINCIPAL
+from service.api.journal import Journal, entry_of
 from service.api.refusal import Refusal, Scope
+from service.dashboard.render import text
 
 #: headers that carry what the service would not check
 ELSEWHERE = ("x-api-key", "api-key", "proxy-authorization")
 CREDENTIALS = ("authorization", *ELSEWHERE)
-#: so many keys are checked by argon2 at once: each takes 64 MiB and tens of milliseconds
-AT_ONCE = 2
 _REALM = 'Bearer realm="seedbed"'
 _HOW = "send `Authorization: Bearer KEY`; the client and the command take it from SEEDBED_KEY"
 
@@ -27,17 +29,18 @@ log = structlog.get_logger()
 
 
 class Guard:
-    """Knows the routes' table and, where keys are on, the keys.
+    """Knows the routes' table and, where keys are on, what checks them.
 
     Args:
         accesses: what each route asks.
-        keyring: what checks keys; None where nobody is asked.
+        door: what checks keys and sessions; None where nobody is asked.
+        journal: where it is written down that somebody wanted more than they may.
     """
 
-    def __init__(self, accesses: Accesses, keyring: Keyring | None) -> None:
+    def __init__(self, accesses: Accesses, door: Door | None, journal: Journal) -> None:
         self._accesses = accesses
-        self._keyring = keyring
-        self._slow: anyio.CapacityLimiter | None = None
+        self._door = door
+        self._journal = journal
 
     async def admit(self, scope: Scope, headers: dict[str, str]) -> None:
         """Lets a request in, with who asks and what its route asks in its scope.
@@ -48,22 +51,26 @@ class Guard:
         access = self._accesses.find(scope["method"], scope["path"])
         principal = await self._who(scope, headers, access)
         if access.scope is not None and access.scope not in principal.scopes:
+            await self._note(principal, access, scope)
             raise _forbidden(principal, access.scope, scope)
         scope[ACCESS], scope[PRINCIPAL] = access, principal
 
     async def _who(self, scope: Scope, headers: dict[str, str], access: Access) -> Principal:
-        if self._keyring is None:
+        if self._door is None:
             _refuse_credentials(headers)
             return ANYBODY
         if access.scope is None:
             return STRANGER
-        token = _token(scope, headers)
         try:
-            return await self._checked(self._keyring, token)
+            session = session_in(headers.get("cookie", ""), secure=scope["scheme"] == "https")
+            if session is not None and not any(name in headers for name in CREDENTIALS):
+                _judge_form(scope["method"], headers)
+                return await self._door.by_session(session)
+            return await self._door.by_key(_token(scope, headers))
         except BadKeyError as error:
             log.warning("key_refused", client=_client(scope), why=error.detail)
-            raise Refusal(
-                401, error.detail, error.cure, www_authenticate=f'{_REALM}, error="invalid_token"'
+            raise _unknown(
+                scope, headers, error.detail, error.cure, ', error="invalid_token"'
             ) from error
         except SQLAlchemyError as error:
             log.error("keys_not_read", error=type(error).__name__)  # noqa: TRY400 - its text may tell much
@@ -74,15 +81,49 @@ class Guard:
                 retry_after="1",
             ) from error
 
-    async def _checked(self, keyring: Keyring, token: str) -> Principal:
-        known = keyring.fresh(token)
-        if known is not None:
-            return known
-        if keyring.fits(token):
-            return await anyio.to_thread.run_sync(keyring.find, token)
-        if self._slow is None:
-            self._slow = anyio.CapacityLimiter(AT_ONCE)
-        return await anyio.to_thread.run_sync(keyring.find, token, limiter=self._slow)
+    async def _note(self, principal: Principal, access: Access, scope: Scope) -> None:
+        log.warning(
+            "request_forbidden",
+            principal=principal.name,
+            key=principal.key,
+            method=scope["method"],
+            path=scope["path"],
+        )
+        where = f"{scope['method']} {scope['path']}"
+        entry = entry_of(scope, principal, access.act or "request", where, "refused")
+        await anyio.to_thread.run_sync(self._journal.refused, entry)
+
+
+def _judge_form(method: str, headers: dict[str, str]) -> None:
+    """A browser sends a session's cookie by itself: what changes something says where it is from.
+
+    That an Origin is the service's own was judged before.
+
+    Raises:
+        Refusal: 403, it has none.
+    """
+    if method not in ("GET", "HEAD") and "origin" not in headers:
+        raise Refusal(
+            403,
+            "the request comes with a log-in's cookie and without an Origin header; a page of "
+            "another site could have sent it",
+            "send the API key instead (Authorization: Bearer KEY), or use the service's own pages",
+        )
+
+
+def _unknown(
+    scope: Scope, headers: dict[str, str], detail: str, cure: str, more: str = ""
+) -> Refusal:
+    """Of whom nobody knows; a person who looks at a page is asked to log in."""
+    path: str = scope["path"]
+    refusal = Refusal(401, detail, cure, www_authenticate=_REALM + more)
+    page = not path.startswith(("/api/", "/fragments/")) and path != "/metrics"
+    if page and scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
+        query = scope["query_string"].decode("latin-1")
+        wanted = local_path(path + (f"?{query}" if query else ""))
+        problem = detail if "cookie" in headers and more else None
+        refusal.page = text("login.html", wanted=wanted, problem=problem, who=STRANGER)
+    return refusal
 
 
 def _token(scope: Scope, headers: dict[str, str]) -> str:
@@ -96,11 +137,11 @@ def _token(scope: Scope, headers: dict[str, str]) -> str:
             raise Refusal(400, f"the request carries a {name} header, which nobody reads", _HOW)
     given = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
     if not given:
-        raise Refusal(
-            401,
+        raise _unknown(
+            scope,
+            headers,
             f"{scope['method']} {scope['path']} needs an API key, and the request has none",
             f"{_HOW}; an admin makes one with `seedbed keys create`",
-            www_authenticate=_REALM,
         )
     if len(given) > 1:
         raise Refusal(400, "the request has two Authorization headers", "send one")
@@ -132,14 +173,6 @@ def _refuse_credentials(headers: dict[str, str]) -> None:
 
 
 def _forbidden(principal: Principal, needed: Allowed, scope: Scope) -> Refusal:
-    log.warning(
-        "request_forbidden",
-        principal=principal.name,
-        key=principal.key,
-        method=scope["method"],
-        path=scope["path"],
-        needs=needed.value,
-    )
     has = ", ".join(s.value for s in Allowed if s in principal.scopes) or "none"
     return Refusal(
         403,

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from service.api import shapes
+from service.api.identity import PrincipalDep
 from service.api.state import StateDep
-from service.dashboard.pages import render
+from service.dashboard.render import render
 
 router = APIRouter(tags=["probes"])
 
@@ -47,7 +48,7 @@ def description(request: Request) -> JSONResponse:
 
 
 @router.get("/docs", include_in_schema=False)
-def docs(request: Request) -> HTMLResponse:
+def docs(request: Request, principal: PrincipalDep) -> HTMLResponse:
     """The routes, from the OpenAPI description; those that are not built yet are marked."""
     schema = request.app.openapi()
     routes = [
@@ -55,4 +56,4 @@ def docs(request: Request) -> HTMLResponse:
         for path, operations in schema["paths"].items()
         for method, operation in operations.items()
     ]
-    return render("docs.html", routes=routes)
+    return render("docs.html", who=principal, routes=routes)

@@ -16,13 +16,17 @@ class Refusal(Exception):  # noqa: N818 - a verdict, not a fault
     def __init__(self, status: int, detail: str, cure: str, **headers: str) -> None:
         super().__init__(detail)
         self.status, self.detail, self.cure = status, detail, cure
+        self.page: str | None = None  # for a person with a browser, instead of a problem
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 async def refuse(send: Send, refusal: Refusal) -> None:
-    """Answers with a problem."""
-    body = encoded(refusal.status, refusal.detail, refusal.cure)
-    named = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **refusal.headers}
+    """Answers with a problem, or with the page that there is instead."""
+    if refusal.page is None:
+        body, media_type = encoded(refusal.status, refusal.detail, refusal.cure), MEDIA_TYPE
+    else:
+        body, media_type = refusal.page.encode(), "text/html; charset=utf-8"
+    named = {"content-type": media_type, "content-length": str(len(body)), **refusal.headers}
     headers = [(name.encode(), value.encode()) for name, value in named.items()]
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

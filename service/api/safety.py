@@ -1,10 +1,11 @@
 """Refuses unsafe requests before anything parses them: foreign hosts and origins, types, sizes."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
-from service.api.body import judge_body, read_body
+from service.api.body import judge_body, judge_form, read_body
 from service.api.guard import Guard
+from service.api.proxied import Network, believe
 from service.api.refusal import Receive, Refusal, Scope, Send, refuse
 from service.api.source import NAMES, judge_length, judge_source, judge_target
 
@@ -18,9 +19,17 @@ _HEADERS = [
         ),
     ),
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),  # without it browsers hide a form's Origin
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 ]
+
+#: over https: browsers come by https alone for a year
+_STRICT = (b"strict-transport-security", b"max-age=31536000")
+#: what the dashboard's forms are sent to: they are no JSON, and judged by their Origin
+_FORMS = frozenset({"/login", "/logout"})
 
 
 class Safety:
@@ -31,6 +40,7 @@ class Safety:
         guard: who may come in.
         names: that the service answers to, besides loopback's.
         outside: whether it listens on an address that others reach.
+        trusted: proxies that are believed.
     """
 
     def __init__(
@@ -40,11 +50,13 @@ class Safety:
         names: Iterable[str] = (),
         *,
         outside: bool = False,
+        trusted: Sequence[Network] = (),
     ) -> None:
         self._app = app
         self._guard = guard
         self._names = NAMES | frozenset(names)
         self._outside = outside
+        self._trusted = trusted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judges one request."""
@@ -52,23 +64,26 @@ class Safety:
             await self._app(scope, receive, send)
             return
 
+        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        believe(scope, headers, self._trusted)
+        always = [*_HEADERS, _STRICT] if scope["scheme"] == "https" else _HEADERS
+
         async def guarded(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 present = {name for name, _ in message.get("headers", [])}
-                extra = [h for h in _HEADERS if h[0] not in present]
+                extra = [h for h in always if h[0] not in present]
                 message = {**message, "headers": [*message.get("headers", []), *extra]}
             await send(message)
 
         try:
-            headers = {
-                k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]
-            }
             judge_length(scope["headers"], scope["path"], scope["query_string"])
             judge_source(headers, self._names, self._own(scope))
             judge_target(scope["path"], scope["query_string"])
             await self._guard.admit(scope, headers)
             body = await read_body(receive, headers)
-            if body or scope["method"] in ("POST", "PATCH"):
+            if scope["method"] == "POST" and scope["path"] in _FORMS:
+                judge_form(headers, body)
+            elif body or scope["method"] in ("POST", "PATCH"):
                 judge_body(headers, body)
         except Refusal as refusal:
             await refuse(guarded, refusal)

@@ -274,6 +274,27 @@ class Keys(Shape):
     next: str | None
 
 
+class Act(Shape):
+    """What somebody did, or was refused."""
+
+    id: Count
+    at: datetime
+    principal: str
+    key: str
+    action: str
+    object: str
+    outcome: Literal["done", "repeated", "refused"]
+    request: str
+    address: str
+
+
+class Activity(Shape):
+    """A page of what was done, newest first."""
+
+    items: list[Act]
+    next: Count | None
+
+
 class Planned(Shape):
     """What a spec would run, take and be able to show."""
 

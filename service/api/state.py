@@ -8,10 +8,14 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session, sessionmaker
 
-from service.api.acting import act_of, judge
+from service.access.login import Attempts
+from service.api.acting import act_of, judge, record
+from service.api.door import Door
+from service.api.journal import Journal, entry_of
 from service.api.streams import Streams
 from service.bus import Bus, sweep_topic
 from service.configuration import Configuration
+from service.errors import ProblemError
 from service.folder import store_file
 from service.store.keys import Hasher
 
@@ -44,6 +48,9 @@ class State:
         hasher: what API keys are hashed with.
         bus: says that sweeps changed.
         streams: who is told so as it happens.
+        door: what checks keys and sessions; None where nobody is asked.
+        journal: where it is written down who did what.
+        attempts: failed log-ins of late.
     """
 
     writing: sessionmaker[Session]
@@ -58,6 +65,9 @@ class State:
     hasher: Hasher
     bus: Bus
     streams: Streams
+    door: Door | None
+    journal: Journal
+    attempts: Attempts
 
 
 def free_bytes_of(configuration: Configuration) -> Callable[[], int | None]:
@@ -92,9 +102,16 @@ def writing(request: Request) -> Iterator[Session]:
     """
     state = state_of(request)
     act = act_of(request)
+    try:
+        with state.reading() as session:  # whose it is never changes, and no lock is needed
+            judge(act, request, session)
+    except ProblemError:
+        refused = entry_of(request.scope, act.principal, act.access.act, act.on, "refused")
+        state.journal.refused(refused)
+        raise
     with state.writing.begin() as session:
-        judge(act, request, session)
         yield session
+        record(act, request, state.journal, session)
     state.wake()
     sweep = request.path_params.get("sweep")
     if sweep is not None:

@@ -6,16 +6,19 @@ Every page is whole without a script. Rates are of settled cohorts; arrivals are
 import hashlib
 from collections.abc import Sequence
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
 from fastapi.params import Depends
 from fastapi.responses import HTMLResponse
 
+from service.access.key import ME
+from service.api.identity import Principal, PrincipalDep
 from service.api.state import Reading, State, StateDep
 from service.api.views import sweep_json
 from service.dashboard.errored import errored
 from service.dashboard.findings import Findings
-from service.dashboard.render import STATIC, text
+from service.dashboard.render import STATIC, render, text
 from service.store import sweeps
 from service.store.errors import UnknownSweepError
 from service.store.progress import progress
@@ -24,6 +27,7 @@ PAGE = 25
 router = APIRouter(include_in_schema=False)
 
 After = Annotated[str | None, Query(max_length=32)]
+Owner = Annotated[str | None, Query(max_length=200)]
 IfNoneMatch = Annotated[str | None, Header()]
 
 
@@ -33,35 +37,40 @@ def install(app: FastAPI, dependencies: Sequence[Depends]) -> None:
     app.include_router(router, dependencies=dependencies)
 
 
-def render(template: str, status: int = 200, **content: Any) -> HTMLResponse:
-    """A page from a template of the dashboard."""
-    return HTMLResponse(text(template, **content), status)
-
-
 @router.get("/")
-def index(session: Reading, state: StateDep, after: After = None) -> HTMLResponse:
-    """Sweeps, newest first."""
-    return render("sweeps.html", **_newest(session, state, after))
+def index(
+    session: Reading,
+    state: StateDep,
+    principal: PrincipalDep,
+    after: After = None,
+    owner: Owner = None,
+) -> HTMLResponse:
+    """Sweeps, newest first: everybody's, or an owner's."""
+    content = _newest(session, state, principal, after, owner)
+    return render("sweeps.html", who=principal, **content)
 
 
 @router.get("/fragments/sweeps")
 def index_fragment(
     session: Reading,
     state: StateDep,
+    principal: PrincipalDep,
     after: After = None,
+    owner: Owner = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """What of the list changes."""
-    return _fragment(text("_sweeps.html", **_newest(session, state, after)), if_none_match)
+    content = _newest(session, state, principal, after, owner)
+    return _fragment(text("_sweeps.html", who=principal, **content), if_none_match)
 
 
 @router.get("/sweeps/{sweep}")
-def show(sweep: str, session: Reading, state: StateDep) -> HTMLResponse:
+def show(sweep: str, session: Reading, state: StateDep, principal: PrincipalDep) -> HTMLResponse:
     """One sweep."""
     try:
-        return render("sweep.html", **_one(session, state, sweep))
+        return render("sweep.html", who=principal, **_one(session, state, sweep))
     except UnknownSweepError as error:
-        return render("missing.html", 404, detail=error.args[0])
+        return render("missing.html", 404, who=principal, detail=error.args[0])
 
 
 @router.get("/fragments/sweeps/{sweep}")
@@ -92,14 +101,23 @@ def static(name: str, if_none_match: IfNoneMatch = None) -> Response:
     return Response(file.content, media_type=file.media_type, headers=headers)
 
 
-def _newest(session: Reading, state: State, after: str | None) -> dict[str, Any]:
-    found = sweeps.page(session, after=after, limit=PAGE + 1)
+def _newest(
+    session: Reading, state: State, principal: Principal, after: str | None, owner: str | None
+) -> dict[str, Any]:
+    whose = principal.name if owner == ME else owner
+    found = sweeps.page(session, after=after, limit=PAGE + 1, owner=whose)
     items = [
         sweep_json(v, progress(session, v.id), state.running_share(v.id), whole=False)
         for v in found[:PAGE]
     ]
     following = found[PAGE - 1].id if len(found) > PAGE else None
-    return {"sweeps": items, "after": after, "following": following}
+    return {
+        "sweeps": items,
+        "after": after,
+        "following": following,
+        "owner": owner,
+        "kept": f"&owner={quote(owner, safe='')}" if owner is not None else "",
+    }
 
 
 def _one(session: Reading, state: State, sweep: str) -> dict[str, Any]:

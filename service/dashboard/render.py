@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service import words
+from service.access.principal import STRANGER, Principal
 from service.report.claim import claim, claim_at_any_look
 
 _HERE = Path(__file__).parent
@@ -65,6 +67,13 @@ STATIC = {
     for path in sorted((_HERE / "static").iterdir())
     if path.suffix in _MEDIA_TYPES
 }
+
+
+def render(
+    template: str, status: int = 200, *, who: Principal = STRANGER, **content: Any
+) -> HTMLResponse:
+    """A page; `who` is logged in, if anybody is."""
+    return HTMLResponse(text(template, who=who, **content), status)
 
 
 def text(template: str, **content: Any) -> str:

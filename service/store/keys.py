@@ -1,10 +1,11 @@
 """API keys: kept as argon2 hashes, never taken out again; revoked ones stay, so that logs tell."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import RowMapping, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.access.key import draw_key, id_of
@@ -79,7 +80,12 @@ def create(
 def find(session: Session, key: str) -> Key | None:
     """A key by its id."""
     row = session.execute(select(api_keys).where(api_keys.c.id == key)).mappings().one_or_none()
-    return None if row is None else Key(**{**row, "scope": Scope(row["scope"])})
+    return None if row is None else key_of(row)
+
+
+def key_of(row: Mapping[str, Any] | RowMapping) -> Key:
+    """A key from its row."""
+    return Key(**{**row, "scope": Scope(row["scope"])})
 
 
 def page(session: Session, *, after: str | None, limit: int) -> list[Key]:
@@ -88,7 +94,7 @@ def page(session: Session, *, after: str | None, limit: int) -> list[Key]:
     if after is not None:
         query = query.where(api_keys.c.id > after)
     rows = session.execute(query).mappings()
-    return [Key(**{**row, "scope": Scope(row["scope"])}) for row in rows]
+    return [key_of(row) for row in rows]
 
 
 def revoke(session: Session, key: str, *, now: datetime) -> Key:

@@ -529,3 +529,29 @@ api_keys = Table(
 )
 #: deleted sweeps whose files may still lie in storage
 leftovers = Table("leftovers", metadata, Column("sweep", String(32), primary_key=True))
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(64), primary_key=True),  # a hash of what the cookie holds
+    Column("key", ForeignKey("api_keys.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    CheckConstraint("expires_at > created_at", "lasts"),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", Identity, primary_key=True, autoincrement=True),
+    Column("at", UtcDateTime, nullable=False, index=True),
+    Column("principal", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("action", String(40), nullable=False),
+    Column("object", Text, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("request", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    CheckConstraint(_in("outcome", ("done", "repeated", "refused")), "outcome"),
+    Index("ix_audit_log_principal", "principal", "id"),
+)

@@ -44,6 +44,10 @@
   const look = async () => {
     const headers = tag ? { "If-None-Match": tag } : {};
     const reply = await fetch(area.dataset.refresh, { cache: "no-store", headers });
+    if (reply.status === 401) {
+      say("You are logged out: reload the page to log in again.");
+      return false;
+    }
     if (reply.status === 404) {
       say("This sweep is gone: it was deleted.");
       return false;

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
+from sqlalchemy import Engine
 
+from service.access.principal import Scope
 from service.client import Client
-from tests.service.samples import outcome, spec
-from tests.service.serving import Served
+from service.store import keys
+from service.store.engine import session_factory
+from tests.service.samples import CHEAP, moment, outcome, spec
+from tests.service.serving import Served, serving
 
 pytestmark = pytest.mark.browser
 
@@ -18,8 +22,21 @@ CHROMIUM = Path("/usr/bin/chromium")
 
 
 @pytest.fixture
-def browser_page() -> Iterator[Page]:
+def browser_page(page: Page) -> Iterator[Page]:
     """A page of headless Chromium; whatever it complains about fails the test."""
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda message: complaints.append(message.text) if message.type == "error" else None,
+    )
+    yield page
+    assert complaints == []
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A page of headless Chromium."""
     if not CHROMIUM.exists():
         why = "no /usr/bin/chromium: THE DASHBOARD WAS NOT LOOKED AT; apt-get install chromium"
         if os.environ.get("CI"):
@@ -27,16 +44,40 @@ def browser_page() -> Iterator[Page]:
         pytest.skip(why)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        page = browser.new_page()
-        complaints: list[str] = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda message: complaints.append(message.text) if message.type == "error" else None,
-        )
-        yield page
+        yield browser.new_page()
         browser.close()
-        assert complaints == []
+
+
+@pytest.fixture
+def keyed(sqlite: Engine, tmp_path: Path) -> Iterator[Served]:
+    """The application with keys on."""
+    with serving(sqlite, tmp_path, auth="keys") as found:
+        yield found
+
+
+def test_a_person_logs_in_looks_and_logs_out(keyed: Served, sqlite: Engine, page: Page) -> None:
+    """By the pages' own forms, in a real browser that keeps their policy."""
+    with session_factory(sqlite).begin() as session:
+        key = keys.create(
+            session, name="n", owner="sue", scope=Scope.SUBMIT, now=moment(), hasher=CHEAP
+        )[1]
+    with Client(keyed.url, key=key) as client:
+        sweep = client.submit(spec())["id"]
+    page.goto(f"{keyed.url}/sweeps/{sweep}")
+    page.fill("#key", "sb_mistyped")
+    page.keyboard.press("Enter")
+    expect(page.locator("[role=alert]")).to_contain_text("no API key")
+    page.fill("#key", key)
+    page.click("button")
+    expect(page).to_have_url(f"{keyed.url}/sweeps/{sweep}")
+    expect(page.locator(".status")).to_contain_text("0 of 24 trials ended")
+    page.goto(keyed.url)
+    page.click("text=Mine")
+    expect(page.locator(".name")).to_contain_text("small")
+    expect(page.locator(".sweeps")).to_contain_text("by sue")
+    page.click("text=Log out")
+    expect(page).to_have_url(f"{keyed.url}/login")
+    assert page.goto(keyed.url).status == 401  # type: ignore[union-attr]
 
 
 def submit(served: Served, **changes: object) -> str:
