@@ -7,10 +7,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.access.principal import Scope
 from service.bus.address import address_of
 from workers.storage import checked_url
 
@@ -89,6 +91,21 @@ class Configuration(BaseSettings):
         str,
         Field(description="names, by comma, that the service answers to besides loopback's"),
     ] = ""
+    oidc_issuer: Annotated[
+        str, Field(description="an OIDC issuer whose bearer tokens are taken besides API keys")
+    ] = ""
+    oidc_audience: Annotated[
+        str, Field(description="what tokens must be meant for; needed with an issuer")
+    ] = ""
+    oidc_scopes_claim: Annotated[
+        str, Field(min_length=1, description="the claim that says what a caller may do")
+    ] = "scope"
+    oidc_scopes: Annotated[
+        str, Field(description="values of that claim, by comma, each with the scope it stands for")
+    ] = "seedbed:read=read,seedbed:submit=submit,seedbed:admin=admin"
+    oidc_name_claim: Annotated[
+        str, Field(min_length=1, description="the claim that is the caller's name")
+    ] = "sub"
     trusted_proxies: Annotated[
         str,
         Field(
@@ -200,6 +217,50 @@ class Configuration(BaseSettings):
                 "writes no other could read; name a folder, or an object store"
             )
         object.__setattr__(self, "storage_url", checked_url(url))
+
+    @model_validator(mode="after")
+    def _check_issuer(self) -> Self:
+        if not self.oidc_issuer:
+            if self.oidc_audience:
+                raise ValueError(
+                    "SEEDBED_OIDC_AUDIENCE is set without SEEDBED_OIDC_ISSUER, and no token would "
+                    "be taken; set both, or neither"
+                )
+            return self
+        issuer = urlsplit(self.oidc_issuer)
+        if issuer.scheme != "https" and not (
+            issuer.scheme == "http" and issuer.hostname in LOOPBACK
+        ):
+            raise ValueError(
+                f"SEEDBED_OIDC_ISSUER is of scheme {issuer.scheme!r}; whoever stood between could "
+                "give other keys than the issuer's; use its https:// address"
+            )
+        if not self.oidc_audience or self.auth != "keys":
+            raise ValueError(
+                "SEEDBED_OIDC_ISSUER needs SEEDBED_OIDC_AUDIENCE, since a token for another "
+                "service must open nothing here, and SEEDBED_AUTH=keys, without which nobody is "
+                "asked; set both"
+            )
+        _ = self.scopes_of_claims
+        return self
+
+    @property
+    def scopes_of_claims(self) -> dict[str, Scope]:
+        """What values of the scopes claim stand for.
+
+        Raises:
+            ValueError: one of them is no value=scope.
+        """
+        found = {}
+        for part in self.oidc_scopes.split(","):
+            value, _, scope = part.strip().rpartition("=")
+            if not value or scope not in tuple(Scope):
+                raise ValueError(
+                    f"SEEDBED_OIDC_SCOPES holds {part!r}; it is written value=scope, with commas "
+                    "between and scopes read, submit or admin; write ml-team=submit, say"
+                )
+            found[value] = Scope(scope)
+        return found
 
     @property
     def names(self) -> tuple[str, ...]:

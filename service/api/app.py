@@ -16,6 +16,7 @@ from starlette.routing import Match
 
 from service.access.keyring import Keyring
 from service.access.login import Attempts
+from service.access.oidc import Tokens
 from service.api import (
     activity,
     catalogue,
@@ -124,7 +125,9 @@ def create_app(
         hasher or PasswordHasher(),
         words,
         Streams(words, shown, configuration.streams),
-        Door(Keyring(reading, writing)) if configuration.auth == "keys" else None,
+        Door(Keyring(reading, writing), _tokens(configuration))
+        if configuration.auth == "keys"
+        else None,
         Journal(writing, configuration.activity_days),
         Attempts(time.monotonic),
     )
@@ -162,6 +165,18 @@ def create_app(
     templates = Templates(app.routes)
     app.add_middleware(Observed, metrics=RequestMetrics(found), templates=templates)
     return app
+
+
+def _tokens(configuration: Configuration) -> Tokens | None:
+    if not configuration.oidc_issuer:
+        return None
+    return Tokens(
+        configuration.oidc_issuer,
+        configuration.oidc_audience,
+        configuration.oidc_scopes_claim,
+        configuration.scopes_of_claims,
+        configuration.oidc_name_claim,
+    )
 
 
 def _reply(
