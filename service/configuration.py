@@ -146,6 +146,12 @@ class Configuration(BaseSettings):
     streams: Annotated[
         int, Field(ge=0, le=10_000, description="event streams that one process holds at once")
     ] = 200
+    requests: Annotated[
+        int, Field(ge=1, le=100_000, description="requests that one process has at once, in line")
+    ] = 1000
+    rate_limit: Annotated[
+        int, Field(ge=0, le=10_000_000, description="requests a minute of one key; 0 for no limit")
+    ] = 6000
     redis_url: Annotated[
         SecretStr | None,
         Field(description="Redis between several processes; none is needed by one"),
