@@ -28,6 +28,10 @@ AUTHS = ("none", "keys")
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:]+")
 
 
+#: most workers of a cluster unless more or fewer are asked for
+CLUSTER_WORKERS = 16
+
+
 class Configuration(BaseSettings):
     """Every option, its default and its meaning.
 
@@ -56,9 +60,46 @@ class Configuration(BaseSettings):
         8321
     )
     device: Annotated[str, Field(description="where trials train: cpu, or cuda for GPUs")] = "cpu"
+    ray_address: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[^\s/]+:[0-9]+$",
+            description="host:port of a Ray cluster's head; a Ray on this machine unless given",
+        ),
+    ] = None
+    ray_node: Annotated[
+        str,
+        Field(description="more words for `ray start` of the dispatcher's own node, such as ports"),
+    ] = ""
     workers: Annotated[
-        int, Field(ge=1, le=1024, description="Ray workers; one a core, or one a GPU")
-    ] = Field(default_factory=lambda: os.cpu_count() or 1)
+        int, Field(ge=1, le=1024, description="most Ray workers; one a core, or one a GPU")
+    ] = Field(
+        default_factory=lambda data: (
+            CLUSTER_WORKERS if data.get("ray_address") else os.cpu_count() or 1
+        )
+    )
+    least_workers: Annotated[
+        int | None,
+        Field(ge=0, le=1024, description="workers that stay while nothing waits for them"),
+    ] = None
+    idle_s: Annotated[
+        float,
+        Field(
+            ge=1,
+            allow_inf_nan=False,
+            description="a worker that has had nothing to do for so long is let go, down to the "
+            "least",
+        ),
+    ] = 120.0
+    drain_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=3600,
+            allow_inf_nan=False,
+            description="a dispatcher that is told to stop waits so long for segments to end",
+        ),
+    ] = 20.0
     pack_lanes: Annotated[int, Field(ge=1, le=65536, description="most lanes of a pack")] = 64
     slice_s: Annotated[
         float,
@@ -165,6 +206,7 @@ class Configuration(BaseSettings):
                 f"device {self.device!r} is unknown; trials train on {' or '.join(DEVICES)}; use "
                 "cpu, or cuda for every GPU that CUDA_VISIBLE_DEVICES leaves visible"
             )
+        self._size_workers()
         if self.redis_url is not None:
             address_of(self.redis_url.get_secret_value())
         self._place_storage()
@@ -214,6 +256,18 @@ class Configuration(BaseSettings):
                     "networks with commas between; write 10.0.0.7, 10.1.0.0/16, say"
                 ) from error
         return self
+
+    def _size_workers(self) -> None:
+        if self.ray_node and self.ray_address is None:
+            raise ValueError(
+                "SEEDBED_RAY_NODE is set without SEEDBED_RAY_ADDRESS; it is for the node by which "
+                "a dispatcher joins a cluster; unset it, or name the cluster's head"
+            )
+        if self.least_workers is not None and self.least_workers > self.workers:
+            raise ValueError(
+                f"SEEDBED_LEAST_WORKERS is {self.least_workers}, more than SEEDBED_WORKERS, "
+                f"{self.workers}; the least stay while nothing waits; lower it, or raise the other"
+            )
 
     def _place_storage(self) -> None:
         url = self.storage_url or str(self.state_folder.absolute() / "storage")
@@ -274,6 +328,13 @@ class Configuration(BaseSettings):
         given = (name.strip().lower() for name in self.allowed_hosts.split(","))
         own = () if self.host in (*LOOPBACK, *WILDCARDS) else (self.host.lower(),)
         return (*(name for name in given if name), *own)
+
+    @property
+    def least(self) -> int:
+        """How many workers stay while nothing waits: all of this machine's, none of a cluster's."""
+        if self.least_workers is not None:
+            return self.least_workers
+        return self.workers if self.ray_address is None else 0
 
     @property
     def asked_workers(self) -> int | None:
