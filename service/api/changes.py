@@ -1,4 +1,4 @@
-"""Changes of a sweep that is there: criteria that are added to it, and extensions."""
+"""Changes of a sweep that is there: its handling, criteria that are added, and extensions."""
 
 import contextlib
 from collections.abc import Iterator
@@ -27,6 +27,7 @@ from service.store import extending
 from service.store.judging import add_criteria
 from service.store.plans import plan_of
 from service.store.progress import progress
+from service.store.sweeps import handle
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"])
 
@@ -36,16 +37,19 @@ _CHANGE = {"requestBody": {"content": {"application/json": {"schema": whole(Chan
 @router.patch("/{sweep}", openapi_extra=_CHANGE, responses={200: {"model": shapes.Sweep}})
 def change(
     sweep: str,
-    body: Annotated[Any, Body(description="criteria to add")],
+    body: Annotated[Any, Body(description="what is to change")],
     state: StateDep,
     session: Writing,
 ) -> dict[str, Any]:
-    """Adds criteria: every success, counter and report follows from what is recorded."""
+    """Changes how a sweep is treated, and adds criteria, whose successes follow from outcomes."""
     with _judged():
         wanted = read_change(body)
         plan = plan_of(session, sweep)
-        found = judge_additions(wanted, plan, _experiment(plan))
-    add_criteria(session, sweep, found, now=datetime.now(UTC))
+        added = wanted.criteria.add
+        found = judge_additions(added, plan, _experiment(plan)) if added else ()
+    if found:
+        add_criteria(session, sweep, found, now=datetime.now(UTC))
+    handle(session, sweep, **wanted.changed())
     return sweep_of(sweep, session, state)
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from service.api.description import refusal
 from service.api.feed import Feed, Look
 from service.api.state import StateDep
 
@@ -27,7 +28,7 @@ async def followed(sweep: str, state: StateDep) -> AsyncIterator[Feed]:
             yield feed
 
 
-@router.get("/{sweep}/events", response_class=EventSourceResponse)
+@router.get("/{sweep}/events", response_class=EventSourceResponse, responses={503: refusal(503)})
 async def events(
     feed: Annotated[Feed, Depends(followed)],
     last_event_id: Annotated[str | None, Header()] = None,

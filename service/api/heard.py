@@ -47,13 +47,7 @@ class Heard:
             return Health(store=False, dispatcher=False, workers=0)
         if said is None:
             return Health(store=True, dispatcher=False, workers=0)
-        return Health(
-            store=True,
-            dispatcher=True,
-            workers=said.workers,
-            storage=said.storage,
-            on_demand=said.on_demand,
-        )
+        return Health(store=True, dispatcher=True, workers=said.workers, storage=said.storage)
 
     def running_share(self, sweep: str) -> float | None:
         """How far a sweep's running trials are."""
@@ -66,11 +60,6 @@ class Heard:
         return {} if said is None else {n: said.lacking[n] for n in names if n in said.lacking}
 
     def classes(self) -> Collection[str] | None:
-        """Numerics classes that workers are of; None while nobody knows.
-
-        No dispatcher is active then, or no worker is up where they come on demand.
-        """
+        """Numerics classes that workers are of; None while no dispatcher is active."""
         said = self._announcement()
-        if said is None or (said.on_demand and not said.workers):
-            return None
-        return said.classes
+        return None if said is None else said.classes

@@ -123,6 +123,7 @@ class Listed(Shape):
     state: SweepState
     reason: str | None
     cure: str | None
+    failing: str | None
     offered_class: str | None
     created_at: datetime
     started_at: datetime | None
@@ -392,5 +393,4 @@ class Ready(Shape):
     store: bool
     dispatcher: bool
     workers: Count
-    on_demand: bool
     storage: bool

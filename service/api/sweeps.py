@@ -22,7 +22,8 @@ from service.api.views import progress_json, sweep_json
 from service.errors import ProblemError
 from service.plan import Plan
 from service.spec import parse
-from service.spec.shape import Shape, whole
+from service.spec.parse import handling_of
+from service.spec.shape import LINE, Shape, whole
 from service.store import speeds, sweeps
 from service.store.progress import progress
 from service.structures import data_sets
@@ -93,7 +94,12 @@ def submit(
         check_data(plan, state)
         check_disk(plan, state.free_bytes())
     sweep, new = sweeps.create(
-        session, plan, now=datetime.now(UTC), idempotency_key=key, owner=owner
+        session,
+        plan,
+        now=datetime.now(UTC),
+        idempotency_key=key,
+        owner=owner,
+        handling=handling_of(body),
     )
     act.on, act.outcome = sweep, "done" if new else "repeated"
     response.headers["Location"] = f"/api/v1/sweeps/{sweep}"
@@ -122,12 +128,14 @@ def index(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     after: Annotated[str | None, Query(max_length=32)] = None,
     owner: Annotated[
-        str | None, Query(max_length=200, description="whose; `me` is whoever asks")
+        str | None,
+        Query(max_length=200, pattern=LINE, description="whose; `me` is whoever asks"),
     ] = None,
+    label: Annotated[str | None, Query(max_length=64, pattern=LINE)] = None,
 ) -> dict[str, Any]:
-    """Sweeps, newest first; `next` continues."""
+    """Sweeps, newest first, of one owner, with one label; `next` continues."""
     whose = principal.name if owner == ME else owner
-    found = sweeps.page(session, after=after, limit=limit + 1, owner=whose)
+    found = sweeps.page(session, after=after, limit=limit + 1, owner=whose, label=label)
     items = [
         sweep_json(v, progress(session, v.id), state.running_share(v.id), whole=False)
         for v in found[:limit]

@@ -5,7 +5,7 @@ from typing import Any
 
 from service.api.evidence import evidence_json, rate_json, stop_json
 from service.store.progress import Progress
-from service.store.sweeps import CODE_CHANGED, SweepView
+from service.store.sweeps import CODE_CHANGED, FAILING, SweepView
 from service.store.tables import HAS_OUTCOME
 from service.store.trials import TrialView
 
@@ -17,6 +17,11 @@ def moment(value: datetime | None) -> str | None:
 
 def cure_of(view: SweepView) -> str | None:
     """What to do about a sweep that the service paused."""
+    if view.reason == FAILING:
+        return (
+            "mend what its first trials died of and submit it again, or let it go on with "
+            f"`seedbed resume {view.id}`: it is not paused for this twice"
+        )
     if view.reason != CODE_CHANGED:
         return None
     return (
@@ -37,6 +42,7 @@ def sweep_json(
         "state": view.state,
         "reason": view.reason,
         "cure": cure_of(view),
+        "failing": view.failing if view.reason == FAILING else None,
         "offered_class": view.offered_class,
         "created_at": moment(view.created_at),
         "started_at": moment(view.started_at),

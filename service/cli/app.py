@@ -5,6 +5,7 @@ import typer
 from service.cli import (
     bench,
     catalogue,
+    change,
     extend,
     keys,
     operate,
@@ -40,6 +41,7 @@ app.command()(sweeps.show)
 app.command()(sweeps.pause)
 app.command()(sweeps.resume)
 app.command()(sweeps.cancel)
+app.command()(change.change)
 app.command()(extend.extend)
 app.command()(sweeps.delete)
 app.command()(replay.replay)

@@ -56,13 +56,12 @@ def serve(
     from service.folder import OpenFolderError
     from service.gpus import TooFewGpusError
     from service.processes.binding import PortTakenError
-    from service.processes.embedded import OneMachineError
     from service.processes.embedded import serve as run
     from service.store.errors import StoreError
     from workers.storage import StorageError
 
-    kinds = (StoreError, StorageError, OpenFolderError, PortTakenError, TooFewGpusError)
-    with spoken(*kinds, LeaseLostError, OneMachineError):
+    known = (StoreError, StorageError, OpenFolderError, PortTakenError, TooFewGpusError)
+    with spoken(*known, LeaseLostError):
         run(configuration)
 
 
@@ -104,12 +103,9 @@ def dispatcher(
     from service.gpus import TooFewGpusError
     from service.processes.dispatcher import dispatch
     from service.store.errors import StoreError
-    from workers.cluster import ClusterAwayError
-    from workers.pool import ClusterLostError
     from workers.storage import StorageError
 
-    kinds = (StoreError, StorageError, TooFewGpusError, ClusterAwayError, ClusterLostError)
-    with spoken(*kinds):
+    with spoken(StoreError, StorageError, TooFewGpusError):
         dispatch(configuration)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.cli.change import Labels, Note, Priority
 from service.cli.connection import (
     DEFAULT,
     INTERRUPTED,
@@ -37,6 +38,9 @@ def submit(
         str | None, typer.Option("--root", help="The root of all randomness: 32 hex digits.")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Another name.")] = None,
+    priority: Priority = None,
+    label: Labels = None,
+    note: Note = None,
     watch: Annotated[bool, typer.Option("--watch", help="Look on until it ends.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what it would run; nothing is stored.")
@@ -55,6 +59,8 @@ def submit(
     with connected(url) as client:
         spec = spec_of(client, file, preset)
         override(spec, seeds=seeds, root=root, name=name)
+        handled = {"priority": priority, "labels": label, "note": note}
+        spec.update({key: value for key, value in handled.items() if value})
         if dry_run:
             typer.echo(json.dumps(client.submit(spec, dry_run=True), indent=2))
             return
@@ -114,6 +120,8 @@ def _look_on(client: "Client", sweep: str) -> None:
         typer.echo(f"finished{why}; `seedbed report {sweep}` prints its report", err=True)
         return
     reason = f" ({ended['reason']})" if ended.get("reason") else ""
+    if ended.get("failing"):
+        reason += f"\nIts first trials all died the same way: {ended['failing']}"
     default = (
         f"`seedbed report {sweep}` prints what was settled"
         if ended["state"] == "cancelled"

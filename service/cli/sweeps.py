@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from service.cli.change import handling
 from service.cli.connection import DEFAULT, SweepId, Url, connected, console
 from service.words import moment
 
@@ -19,14 +20,19 @@ _MOST_ERRORS = 5
 def list_sweeps(
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 20,
     *,
+    label: Annotated[str | None, typer.Option("--label", help="Those with this label.")] = None,
+    owner: Annotated[str | None, typer.Option("--owner", help="Those of this user.")] = None,
     as_json: AsJson = False,
     url: Url = DEFAULT,
 ) -> None:
     """List sweeps, newest first."""
     with connected(url) as client:
-        found = list(itertools.islice(client.sweeps(), limit))
+        found = list(itertools.islice(client.sweeps(owner=owner, label=label), limit))
     if as_json:
         typer.echo(json.dumps(found, indent=2))
+        return
+    if not found and (label is not None or owner is not None):
+        typer.echo("no such sweeps; `seedbed list` shows all", err=True)
         return
     if not found:
         typer.echo("no sweeps yet; `seedbed submit --preset NAME` starts one", err=True)
@@ -72,11 +78,17 @@ def _describe(sweep: dict[str, Any]) -> None:
     rule = sweep["progress"]["stop"]
     if sweep.get("reason") and (rule is None or rule["stopped"] is None):  # else it was drawn
         out.print(Text(f"\n{sweep['state']} because: {sweep['reason']}", style="yellow"))
+    if sweep.get("failing"):
+        out.print(Text(f"Its first trials all died the same way: {sweep['failing']}"))
     if sweep.get("cure"):
         out.print(Text(f"What to do: {sweep['cure']}", style="yellow"))
     out.print(f"\ncreated {moment(sweep['created_at'])}", highlight=False)
     if sweep.get("ended_at"):
         out.print(f"ended   {moment(sweep['ended_at'])}", highlight=False)
+    if sweep.get("owner"):
+        typer.echo(f"of {sweep['owner']}")
+    if sweep.get("priority") or sweep.get("labels") or sweep.get("note"):
+        typer.echo(handling(sweep))
     typer.echo("\n" + yaml.safe_dump(sweep["spec"], sort_keys=False, allow_unicode=True).rstrip())
 
 

@@ -103,13 +103,15 @@ class Client:
         params = {"dry_run": "true"} if dry_run else {}
         return self._json("POST", "/sweeps", json=dict(spec), params=params, headers=headers)
 
-    def sweeps(self, owner: str | None = None) -> Iterator[Json]:
-        """Every sweep, newest first, or an owner's; pages are asked for as they are needed.
+    def sweeps(self, *, owner: str | None = None, label: str | None = None) -> Iterator[Json]:
+        """Sweeps, newest first, those with a label; pages are asked for as they are needed.
 
         Args:
             owner: whose; `me` is whoever asks.
+            label: that they have.
         """
-        return self._pages("/sweeps", {} if owner is None else {"owner": owner})
+        wanted = {"owner": owner, "label": label}
+        return self._pages("/sweeps", {k: v for k, v in wanted.items() if v is not None})
 
     def sweep(self, sweep: str) -> Json:
         """One sweep with its spec, state and counters."""
@@ -169,6 +171,25 @@ class Client:
         """
         body = {"criteria": {"add": [dict(c) for c in criteria]}}
         return self._json("PATCH", _path("sweeps", sweep), json=body)
+
+    def change(
+        self,
+        sweep: str,
+        *,
+        priority: int | None = None,
+        labels: Sequence[str] | None = None,
+        note: str | None = None,
+    ) -> Json:
+        """Changes how a sweep is treated; no trial and no finding depends on it.
+
+        Args:
+            priority: -100 to 100; 10 higher is twice the weight.
+            labels: all that it has afterwards.
+            note: the whole of it afterwards.
+        """
+        body = {"priority": priority, "labels": labels, "note": note}
+        given = {k: v for k, v in body.items() if v is not None}
+        return self._json("PATCH", _path("sweeps", sweep), json=given)
 
     def extend(
         self,

@@ -19,6 +19,7 @@ from service.api.views import sweep_json
 from service.dashboard.errored import errored
 from service.dashboard.findings import Findings
 from service.dashboard.render import STATIC, render, text
+from service.spec.shape import LINE
 from service.store import sweeps
 from service.store.errors import UnknownSweepError
 from service.store.progress import progress
@@ -27,7 +28,8 @@ PAGE = 25
 router = APIRouter(include_in_schema=False)
 
 After = Annotated[str | None, Query(max_length=32)]
-Owner = Annotated[str | None, Query(max_length=200)]
+Owner = Annotated[str | None, Query(max_length=200, pattern=LINE)]
+Label = Annotated[str | None, Query(max_length=64, pattern=LINE)]
 IfNoneMatch = Annotated[str | None, Header()]
 
 
@@ -44,9 +46,10 @@ def index(
     principal: PrincipalDep,
     after: After = None,
     owner: Owner = None,
+    label: Label = None,
 ) -> HTMLResponse:
-    """Sweeps, newest first: everybody's, or an owner's."""
-    content = _newest(session, state, principal, after, owner)
+    """Sweeps, newest first: everybody's or an owner's, all or those with a label."""
+    content = _newest(session, state, principal, after, owner, label)
     return render("sweeps.html", who=principal, **content)
 
 
@@ -57,10 +60,11 @@ def index_fragment(
     principal: PrincipalDep,
     after: After = None,
     owner: Owner = None,
+    label: Label = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """What of the list changes."""
-    content = _newest(session, state, principal, after, owner)
+    content = _newest(session, state, principal, after, owner, label)
     return _fragment(text("_sweeps.html", who=principal, **content), if_none_match)
 
 
@@ -102,21 +106,29 @@ def static(name: str, if_none_match: IfNoneMatch = None) -> Response:
 
 
 def _newest(
-    session: Reading, state: State, principal: Principal, after: str | None, owner: str | None
+    session: Reading,
+    state: State,
+    principal: Principal,
+    after: str | None,
+    owner: str | None,
+    label: str | None,
 ) -> dict[str, Any]:
     whose = principal.name if owner == ME else owner
-    found = sweeps.page(session, after=after, limit=PAGE + 1, owner=whose)
+    found = sweeps.page(session, after=after, limit=PAGE + 1, owner=whose, label=label)
     items = [
         sweep_json(v, progress(session, v.id), state.running_share(v.id), whole=False)
         for v in found[:PAGE]
     ]
     following = found[PAGE - 1].id if len(found) > PAGE else None
+    wanted = {"owner": owner, "label": label}
+    kept = [f"&{name}={quote(value, safe='')}" for name, value in wanted.items() if value]
     return {
         "sweeps": items,
         "after": after,
         "following": following,
         "owner": owner,
-        "kept": f"&owner={quote(owner, safe='')}" if owner is not None else "",
+        "label": label,
+        "kept": "".join(kept),
     }
 
 

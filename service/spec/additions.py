@@ -1,19 +1,16 @@
-"""Criteria that are added to a sweep after its submission: what may be asked, and what may not."""
+"""Changes of a sweep after its submission: what may be asked, above all of criteria."""
 
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from models.experiment import Experiment
 from service.plan import Criterion, Plan
 from service.spec.fit import judge_threshold
 from service.spec.problems import Problem, SpecError, from_pydantic, near, shown
-from service.spec.shape import LATER_KEYS, Shape, Strict, Threshold
+from service.spec.shape import HANDLED, Handled, Shape, Strict, Threshold
 from service.structures import resolved
 from workers.messages import Leave
-
-#: keys of a change that the design has and this version has not
-LATER = {key: LATER_KEYS[key] for key in ("priority", "labels", "note")}
 
 
 class Criteria(Strict):
@@ -22,14 +19,27 @@ class Criteria(Strict):
     add: Annotated[list[Threshold], Field(min_length=1, max_length=64)]
 
 
-class Change(Strict):
-    """What of a sweep can be changed."""
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """What is not named stays, and something is named."""
+    for part in schema["properties"].values():
+        part.pop("default", None)
+    schema["minProperties"] = 1
 
-    criteria: Criteria
+
+class Change(Handled):
+    """What of a sweep can be changed; what is not named stays."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+    criteria: Criteria = Criteria.model_construct(add=[])
+
+    def changed(self) -> dict[str, Any]:
+        """What is said of how it is to be treated, by its key."""
+        return {key: getattr(self, key) for key in HANDLED if key in self.model_fields_set}
 
 
-def read_change(body: object) -> list[Threshold]:
-    """The thresholds that a PATCH asks to add.
+def read_change(body: object) -> Change:
+    """What a PATCH asks for.
 
     Raises:
         SpecError: with every problem that was found.
@@ -37,12 +47,8 @@ def read_change(body: object) -> list[Threshold]:
     if not isinstance(body, dict):
         rule = f"a change is a JSON object, not a {type(body).__name__}"
         raise SpecError([Problem("body", shown(body), rule, "send an object such as {criteria}")])
-    problems = [
-        Problem(key, shown(body[key]), f"{what} are not built yet", f"leave {key} out")
-        for key, what in LATER.items()
-        if key in body
-    ]
-    for key in sorted(body.keys() & Shape.model_fields.keys()):
+    problems: list[Problem] = []
+    for key in sorted(body.keys() & Shape.model_fields.keys() - set(HANDLED)):
         rule = "what was submitted stays: other trials or another claim would come of it"
         problems.append(Problem(key, shown(body[key]), rule, "submit another sweep"))
     given = body.get("criteria")
@@ -54,9 +60,13 @@ def read_change(body: object) -> list[Threshold]:
     if problems:
         raise SpecError(problems)
     try:
-        return Change.model_validate(body).criteria.add
+        change = Change.model_validate(body)
     except ValidationError as error:
         raise SpecError(from_pydantic(error, "", Change)) from error
+    if not body:
+        keys = ", ".join(Change.model_fields)
+        raise SpecError([Problem("body", "{}", "a change names what changes", f"name {keys}")])
+    return change
 
 
 def judge_additions(

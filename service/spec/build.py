@@ -17,7 +17,7 @@ from service.spec.criteria import (
 from service.spec.fit import judge_fit
 from service.spec.power import effect_of
 from service.spec.problems import Problem, SpecError, from_pydantic, shown
-from service.spec.shape import Shape, cohort_of
+from service.spec.shape import HANDLED, Shape, cohort_of
 from service.spec.stop import stop_of
 from workers.messages import PackSpec
 
@@ -147,7 +147,7 @@ class _Builder:
         Submitted again it trains the same values, also by a version whose defaults are others; that
         version draws other streams, since a setting's hash leaves defaults out (ADR 12).
         """
-        shape = self.shape.model_dump(mode="json")
+        shape = self.shape.model_dump(mode="json", exclude=set(HANDLED))
         resolved = self.experiment.resolve({**self.shape.fixed, **setting.values})
         fixed = resolved.model_dump(mode="json")
         shape["fixed"] = {k: v for k, v in fixed.items() if k not in setting.values}

@@ -12,13 +12,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.experiment import Experiment
+from service.handling import Handling
 from service.plan import Plan
 from service.spec.build import build_plan
 from service.spec.criteria import judge_alone
 from service.spec.fit import judge_fit
 from service.spec.power import judge_power
 from service.spec.problems import Problem, SpecError, from_pydantic, near, shown
-from service.spec.shape import LATER_KEYS, Shape
+from service.spec.shape import HANDLED, LATER_KEYS, Handled, Shape
 from service.spec.stop import judge_stop
 
 MOST_TRIALS = 10_000_000
@@ -52,6 +53,11 @@ def parse(body: object, experiments: Mapping[str, Experiment]) -> Plan:
     if problems:
         raise SpecError(problems)
     return build_plan(shape, experiment, shape.root or secrets.token_hex(16))
+
+
+def handling_of(spec: Mapping[str, Any]) -> Handling:
+    """How a sweep is to be treated, of a spec that was parsed."""
+    return Handled.model_validate({k: v for k, v in spec.items() if k in HANDLED}).handling()
 
 
 def _shape(body: object) -> Shape:

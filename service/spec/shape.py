@@ -5,18 +5,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from service.evidence.stopping import WHEN, When
+from service.handling import Handling
 from workers.messages import Comparison
 
-#: a name is one line on pages and in reports, reads from left to right, and holds no NUL, which
-#: PostgreSQL does not take
-Name = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=200,
-        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$",
-    ),
-]
+#: one line that reads from left to right, without NUL, which PostgreSQL does not take
+LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
+#: a name is one line on pages and in reports
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=LINE)]
 
 
 def _no_minus_zero(value: Any) -> Any:
@@ -33,6 +28,34 @@ class Strict(BaseModel):
     """A part of a request: every key known, every value of its own type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def _once(labels: list[str]) -> list[str]:
+    if len(set(labels)) != len(labels):
+        raise ValueError("a label is given once; drop the repetition")
+    return labels
+
+
+Label = Annotated[str, Field(min_length=1, max_length=64, pattern=LINE)]
+Labels = Annotated[list[Label], Field(max_length=32), AfterValidator(_once)]
+Priority = Annotated[int, Field(ge=-100, le=100)]
+#: text of several lines, without NUL and other control characters
+Note = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
+
+
+class Handled(Strict):
+    """How a sweep is to be treated; none of these keys changes a trial or a finding."""
+
+    priority: Priority = 0
+    labels: Labels = []
+    note: Note = ""
+
+    def handling(self) -> Handling:
+        """What they say."""
+        return Handling(self.priority, tuple(self.labels), self.note)
+
+
+HANDLED = tuple(Handled.model_fields)
 
 
 class Budget(Strict):
@@ -120,7 +143,7 @@ class Stop(Strict):
     alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.05
 
 
-class Shape(Strict):
+class Shape(Handled):
     """A sweep's spec."""
 
     name: Name
@@ -153,9 +176,6 @@ def cohort_of(shape: Shape) -> int:
 #: keys and values of the design that this version does not have: refused by name, never ignored
 LATER_KEYS = {
     "numerics": "sweeps over several numerics classes",
-    "priority": "priorities",
-    "labels": "labels",
-    "note": "notes",
 }
 
 

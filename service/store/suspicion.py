@@ -10,6 +10,8 @@ from math import isqrt
 
 #: losses after which a trial is a suspect
 SUSPECT = 2
+#: losses after which a suspect is trained alone
+ALONE = SUSPECT + 2
 #: losses after which a trial that was alone is errored; the last two at least were its own
 MOST_LOSSES = 6
 
@@ -21,7 +23,7 @@ def company(losses: int, lanes: int) -> int:
     """
     for _ in range(SUSPECT, losses + 1):
         lanes = isqrt(lanes)
-    return 1 if losses >= SUSPECT + 2 else max(1, lanes)
+    return 1 if losses >= ALONE else max(1, lanes)
 
 
 def spent(losses: int, held: int) -> bool:

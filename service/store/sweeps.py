@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from service.handling import ORDINARY, Handling
 from service.plan import Plan
 from service.store.ending import close, end_if_done, shown_state
 from service.store.errors import (
@@ -27,29 +28,17 @@ from service.store.plans import write_plan
 from service.store.tables import ENDED_SWEEPS, idempotency, leftovers, sweep_classes, sweeps
 
 CODE_CHANGED = "code_changed"
-
-
-@dataclass(frozen=True)
-class Handling:
-    """How a sweep is to be treated; it changes no trial and no finding.
-
-    Attributes:
-        priority: -100 ... 100; sweeps of a higher one are served first.
-        labels: words to find it by.
-        note: what a person wrote about it.
-    """
-
-    priority: int = 0
-    labels: tuple[str, ...] = ()
-    note: str = ""
-
-
-ORDINARY = Handling()
+FAILING = "failing"
 
 
 @dataclass(frozen=True)
 class SweepView:
-    """A sweep as others see it; `classes` are the numerics classes it has kept to, in order."""
+    """A sweep as others see it.
+
+    Attributes:
+        failing: how its first trials died, of one that was paused for it.
+        classes: the numerics classes that it has kept to, in order.
+    """
 
     id: str
     name: str
@@ -67,6 +56,7 @@ class SweepView:
     priority: int
     labels: tuple[str, ...]
     note: str
+    failing: str | None
     classes: tuple[str, ...]
 
 
@@ -164,15 +154,43 @@ def owner_of(session: Session, sweep: str) -> str | None:
 
 
 def page(
-    session: Session, *, after: str | None, limit: int, owner: str | None = None
+    session: Session,
+    *,
+    after: str | None,
+    limit: int,
+    owner: str | None = None,
+    label: str | None = None,
 ) -> list[SweepView]:
-    """Sweeps, newest first, older than `after`; of one owner, if one is given."""
+    """Sweeps, newest first, older than `after`; of one owner, with one label."""
     query = select(sweeps).order_by(sweeps.c.id.desc()).limit(limit)
-    if owner is not None:
-        query = query.where(sweeps.c.owner == owner)
     if after is not None:
         query = query.where(sweeps.c.id < after)
+    if owner is not None:
+        query = query.where(sweeps.c.owner == owner)
+    if label is not None:
+        query = query.where(_labelled(session, label))
     return [_view(session, row) for row in session.execute(query).mappings()]
+
+
+def _labelled(session: Session, label: str) -> ColumnElement[bool]:
+    """Whether a sweep has a label: those of its row are unpacked."""
+    if session.get_bind().dialect.name == "postgresql":
+        each = func.json_array_elements_text(sweeps.c.labels).table_valued("value")
+        each = each.render_derived()
+    else:
+        each = func.json_each(sweeps.c.labels).table_valued("value")
+    return select(each.c.value).where(each.c.value == label).exists()
+
+
+def handle(session: Session, sweep: str, **changed: Any) -> None:
+    """Changes how a sweep is treated: `priority`, `labels`, `note`, those that are given.
+
+    Raises:
+        UnknownSweepError: there is none of this id.
+    """
+    lock(session, sweep)
+    if changed:
+        _set(session, sweep, **changed)
 
 
 def _view(session: Session, row: RowMapping) -> SweepView:

@@ -101,6 +101,7 @@ sweeps = Table(
     _counter("priority"),
     Column("labels", JSON, nullable=False, server_default="[]"),
     Column("note", Text, nullable=False, server_default=""),
+    Column("failing", Text),
     Column("class_id", ForeignKey("numerics_classes.id")),
     Column("offered_class", ForeignKey("numerics_classes.id")),
     Column("created_at", UtcDateTime, nullable=False),

@@ -30,8 +30,8 @@ def subnormal() -> Iterator[None]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """An empty store at the newest schema, on each database."""
+def bare(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A database without a table, of each kind."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'store.db'}"
     else:
@@ -43,9 +43,15 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
         admin.dispose()
         url = server.replace("/postgres?", f"/{name}?")
     found = open_engine(url)
-    upgrade(found)
     yield found
     found.dispose()
+
+
+@pytest.fixture
+def engine(bare: Engine) -> Engine:
+    """An empty store at the newest schema, on each database."""
+    upgrade(bare)
+    return bare
 
 
 @pytest.fixture

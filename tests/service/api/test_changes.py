@@ -63,20 +63,67 @@ async def test_before_the_first_outcome_a_criterion_is_not_post_hoc(
     assert (added["version"], added["post_hoc"]) == (2, False)
 
 
+async def test_handling_is_given_at_submission_changed_later_and_moves_no_finding(
+    api: httpx.AsyncClient, served: Served
+) -> None:
+    given = {"priority": 20, "labels": ["paper", "night run"], "note": "for the figure\nof June"}
+    plain, other = await submit(api), await submit(api, **given)
+    assert {key: other[key] for key in given} == given
+    assert (plain["priority"], plain["labels"], plain["note"]) == (0, [], "")
+    assert other["spec"] == plain["spec"]
+    for sweep in (plain, other):
+        train(served, sweep["id"])
+    path = f"/api/v1/sweeps/{other['id']}"
+    hashes = [(await api.get(f"/api/v1/sweeps/{s['id']}/report")).json() for s in (plain, other)]
+    assert hashes[0]["findings_hash"] == hashes[1]["findings_hash"]
+    changed = await api.patch(path, json={"priority": -5, "labels": ["x"]})
+    assert changed.status_code == 200, changed.text
+    now = changed.json()
+    assert (now["priority"], now["labels"], now["note"]) == (-5, ["x"], given["note"])
+    assert now["criteria_version"] == 1
+    both = await api.patch(path, json=adding(LOOSE) | {"note": ""})
+    assert (both.json()["criteria_version"], both.json()["note"]) == (2, "")
+
+
+async def test_sweeps_are_found_by_label(api: httpx.AsyncClient, served: Served) -> None:
+    one = (await submit(api, labels=["a", "b c"]))["id"]
+    two = (await submit(api, labels=["a"]))["id"]
+    await submit(api)
+
+    async def found(query: str) -> list[str]:
+        reply = await api.get(f"/api/v1/sweeps?{query}")
+        assert reply.status_code == 200, reply.text
+        return [item["id"] for item in reply.json()["items"]]
+
+    assert await found("label=a") == [two, one]
+    assert await found("label=b%20c") == [one]
+    assert await found("label=b") == []
+    assert (await api.get("/api/v1/sweeps?label=%00")).status_code == 422
+    page = (await api.get("/?label=b%20c")).text
+    assert one in page
+    assert two not in page
+    assert "with label b c" in page
+    assert "b c" in (await api.get(f"/sweeps/{one}")).text
+
+
 @pytest.mark.parametrize(
     ("body", "field", "words"),
     [
         ([], "body", "a change is a JSON object"),
-        ({}, "criteria", "it is required"),
+        ({}, "body", "names what changes"),
         ({"criteria": {}}, "criteria.add", "it is required"),
         (adding(), "criteria.add", "at least 1"),
-        ({"priority": 3}, "priority", "priorities are not built yet"),
-        ({"labels": {}}, "labels", "labels are not built yet"),
-        ({"note": "x"}, "note", "notes are not built yet"),
+        ({"priority": 101}, "priority", "at most 100"),
+        ({"priority": 1.5}, "priority", "whole number"),
+        ({"labels": {}}, "labels", "must be a list"),
+        ({"labels": ["a", "a"]}, "labels", "given once"),
+        ({"labels": [""]}, "labels.0", "at least 1"),
+        ({"note": None}, "note", "must be a text"),
+        ({"owner": "ann"}, "owner", "there is no such key"),
         ({"seeds": 7}, "seeds", "what was submitted stays"),
         ({"primary": {}}, "primary", "what was submitted stays"),
         ({"criteria": {"remove": [LOOSE]}}, "criteria.remove", "so that none is hidden"),
-        ({"criterio": {}}, "criteria", "it is required"),
+        ({"criterio": {}}, "criterio", "there is no such key"),
         (adding(LOOSE | {"att": "end"}), "criteria.add.0.att", "there is no such key"),
         (adding(LOOSE | {"at": "start"}), "criteria.add.0.at", "one of end, any"),
         (adding(LOOSE | {"at_most": 0.1}), "criteria.add.0", "exactly one of"),

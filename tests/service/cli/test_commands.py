@@ -116,6 +116,18 @@ def test_list_show_and_their_json(served: Served, sweep: str) -> None:
     assert json.loads(seedbed(served, "show", sweep, "--json").stdout)["id"] == sweep
 
 
+def test_priority_labels_and_note_are_given_changed_and_found(served: Served) -> None:
+    words = ("submit", "-", "--priority", "10", "--label", "night", "--note", "why")
+    sweep = seedbed(served, *words, stdin=json.dumps(spec())).stdout.strip()
+    assert "priority 10; labels night; note: why" in seedbed(served, "show", sweep).stdout
+    assert sweep in seedbed(served, "list", "--label", "night").stdout
+    said = seedbed(served, "change", sweep, "--priority", "-1", "--no-labels")
+    assert said.stdout.strip() == f"{sweep} priority -1; note: why"
+    assert "no such sweeps" in seedbed(served, "list", "--label", "night").stderr
+    assert seedbed(served, "change", sweep).exit_code == 2
+    assert seedbed(served, "change", sweep, "--label", "a", "--no-labels").exit_code == 2
+
+
 def test_pause_resume_cancel_and_delete(served: Served, sweep: str) -> None:
     assert seedbed(served, "pause", sweep).stdout.split() == [sweep, "paused"]
     assert seedbed(served, "resume", sweep).stdout.split() == [sweep, "waiting"]

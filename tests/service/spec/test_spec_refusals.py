@@ -123,8 +123,10 @@ TABLE: list[tuple[dict[str, Any], str, str, str]] = [
     ),
     # later versions' keys
     ({"numerics": "mixed"}, "numerics", "not built yet", "leave numerics out"),
-    ({"priority": 3}, "priority", "not built yet", "leave priority out"),
-    ({"labels": {}}, "labels", "not built yet", "leave labels out"),
+    ({"priority": 101}, "priority", "at most 100", "use at most 100"),
+    ({"labels": ["a", "a"]}, "labels", "given once", "drop the repetition"),
+    ({"labels": ["a\0"]}, "labels.0", "", ""),
+    ({"note": "\0"}, "note", "", ""),
     ({"keep_weights": "all"}, "keep_weights", "not built yet", "use none"),
     ({"keep_weights": "successes"}, "keep_weights", "not built yet", "use none"),
     ({"keep_weights": "some"}, "keep_weights", "one of none", "none"),
@@ -287,7 +289,7 @@ def test_all_problems_are_said_at_once() -> None:
 def test_later_keys_and_unknown_keys_are_said_together() -> None:
     """A refused key does not hide a misspelt one."""
     found = problems_of(spec({"labels": 1, "keep_weights": "all", "sede": 1}))
-    assert [p.field for p in found] == ["labels", "keep_weights", "sede"]
+    assert [p.field for p in found] == ["keep_weights", "labels", "sede"]
 
 
 def test_the_good_spec_is_good() -> None:
