@@ -7,7 +7,7 @@ ARGS ?=
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test check fix serve bench fuzz results chaos up down constraints
+.PHONY: help setup browser demo test check fix serve bench fuzz results chaos up observe drill down constraints
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -66,6 +66,15 @@ up: ## the whole service under docker compose: PostgreSQL, Redis, a Ray cluster,
 	@docker compose up --detach --wait $(ARGS)
 	@docker compose ps
 	@echo "Seedbed listens on http://$$(docker compose port api 8321); the admin's key is SEEDBED_KEY in .env"
+
+observe: ## what `make up` started, with Prometheus and Grafana beside it (their images are fetched)
+	@grep -q '^METRICS_KEY=.' .env || { umask 077; docker compose run --rm --no-deps migrate \
+	  seedbed keys create --name prometheus --owner prometheus --scope read | sed 's/^/METRICS_KEY=/' >> .env; }
+	@docker compose --profile observe up --detach --wait
+	@echo "Grafana listens on http://$$(docker compose port grafana 3000); user admin, GRAFANA_PASSWORD in .env"
+
+drill: $(STAMP) ## shoot at every service of `make up` in turn while a sweep runs; nothing may be lost
+	@$(BIN)/python -m deploy.drill $(ARGS)
 
 down: ## stop what `make up` started; sweeps stay (ARGS=--volumes forgets them)
 	@docker compose --profile '*' down $(ARGS)

@@ -44,8 +44,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 - name: SEEDBED_STORAGE_URL
   value: {{ .Values.storage.url | default "file:///storage" | quote }}
-- name: SEEDBED_LOG_FORMAT
-  value: json
+- {name: SEEDBED_AUTH, value: keys}
+- {name: SEEDBED_HOST, value: "0.0.0.0"}
+- {name: SEEDBED_LOG_FORMAT, value: json}
 {{- end }}
 
 {{/* What every node of Ray's, and its autoscaler, must agree in. */}}
@@ -80,7 +81,7 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* Where a container may write: (list root "/path" ...) as mounts, and as volumes. */}}
+{{/* Storage in a volume, where it is in no object store. */}}
 {{- define "seedbed.storage-mount" -}}
 {{- if not .Values.storage.url }}
 - {name: storage, mountPath: /storage}
@@ -105,7 +106,7 @@ imagePullSecrets:
 {{/* The names under which the API answers. */}}
 {{- define "seedbed.hosts" -}}
 {{- $service := printf "%s-api" (include "seedbed.name" .) -}}
-{{- $names := list "$(POD_IP)" $service (printf "%s.%s" $service .Release.Namespace) (printf "%s.%s.svc" $service .Release.Namespace) (printf "%s.%s.svc.cluster.local" $service .Release.Namespace) -}}
+{{- $names := list $service (printf "%s.%s" $service .Release.Namespace) (printf "%s.%s.svc" $service .Release.Namespace) (printf "%s.%s.svc.cluster.local" $service .Release.Namespace) -}}
 {{- if .Values.api.ingress.enabled }}{{ $names = append $names .Values.api.ingress.host }}{{ end -}}
 {{- with .Values.api.allowedHosts }}{{ $names = append $names . }}{{ end -}}
 {{ join "," $names }}
