@@ -7,10 +7,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.access.principal import Scope
 from service.bus.address import address_of
 from workers.storage import checked_url
 
@@ -24,6 +26,10 @@ PREFIX = "SEEDBED_"
 OTHERS = frozenset({"SEEDBED_URL", "SEEDBED_KEY", "SEEDBED_BOOTSTRAP_KEY", "SEEDBED_MNIST"})
 AUTHS = ("none", "keys")
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:]+")
+
+
+#: most workers of a cluster unless more or fewer are asked for
+CLUSTER_WORKERS = 16
 
 
 class Configuration(BaseSettings):
@@ -54,9 +60,46 @@ class Configuration(BaseSettings):
         8321
     )
     device: Annotated[str, Field(description="where trials train: cpu, or cuda for GPUs")] = "cpu"
+    ray_address: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[^\s/]+:[0-9]+$",
+            description="host:port of a Ray cluster's head; a Ray on this machine unless given",
+        ),
+    ] = None
+    ray_node: Annotated[
+        str,
+        Field(description="more words for `ray start` of the dispatcher's own node, such as ports"),
+    ] = ""
     workers: Annotated[
-        int, Field(ge=1, le=1024, description="Ray workers; one a core, or one a GPU")
-    ] = Field(default_factory=lambda: os.cpu_count() or 1)
+        int, Field(ge=1, le=1024, description="most Ray workers; one a core, or one a GPU")
+    ] = Field(
+        default_factory=lambda data: (
+            CLUSTER_WORKERS if data.get("ray_address") else os.cpu_count() or 1
+        )
+    )
+    least_workers: Annotated[
+        int | None,
+        Field(ge=0, le=1024, description="workers that stay while nothing waits for them"),
+    ] = None
+    idle_s: Annotated[
+        float,
+        Field(
+            ge=1,
+            allow_inf_nan=False,
+            description="a worker that has had nothing to do for so long is let go, down to the "
+            "least",
+        ),
+    ] = 120.0
+    drain_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=3600,
+            allow_inf_nan=False,
+            description="a dispatcher that is told to stop waits so long for segments to end",
+        ),
+    ] = 20.0
     pack_lanes: Annotated[int, Field(ge=1, le=65536, description="most lanes of a pack")] = 64
     slice_s: Annotated[
         float,
@@ -89,6 +132,21 @@ class Configuration(BaseSettings):
         str,
         Field(description="names, by comma, that the service answers to besides loopback's"),
     ] = ""
+    oidc_issuer: Annotated[
+        str, Field(description="an OIDC issuer whose bearer tokens are taken besides API keys")
+    ] = ""
+    oidc_audience: Annotated[
+        str, Field(description="what tokens must be meant for; needed with an issuer")
+    ] = ""
+    oidc_scopes_claim: Annotated[
+        str, Field(min_length=1, description="the claim that says what a caller may do")
+    ] = "scope"
+    oidc_scopes: Annotated[
+        str, Field(description="values of that claim, by comma, each with the scope it stands for")
+    ] = "seedbed:read=read,seedbed:submit=submit,seedbed:admin=admin"
+    oidc_name_claim: Annotated[
+        str, Field(min_length=1, description="the claim that is the caller's name")
+    ] = "sub"
     trusted_proxies: Annotated[
         str,
         Field(
@@ -129,6 +187,12 @@ class Configuration(BaseSettings):
     streams: Annotated[
         int, Field(ge=0, le=10_000, description="event streams that one process holds at once")
     ] = 200
+    requests: Annotated[
+        int, Field(ge=1, le=100_000, description="requests that one process has at once, in line")
+    ] = 1000
+    rate_limit: Annotated[
+        int, Field(ge=0, le=10_000_000, description="requests a minute of one key; 0 for no limit")
+    ] = 6000
     redis_url: Annotated[
         SecretStr | None,
         Field(description="Redis between several processes; none is needed by one"),
@@ -142,6 +206,7 @@ class Configuration(BaseSettings):
                 f"device {self.device!r} is unknown; trials train on {' or '.join(DEVICES)}; use "
                 "cpu, or cuda for every GPU that CUDA_VISIBLE_DEVICES leaves visible"
             )
+        self._size_workers()
         if self.redis_url is not None:
             address_of(self.redis_url.get_secret_value())
         self._place_storage()
@@ -192,6 +257,18 @@ class Configuration(BaseSettings):
                 ) from error
         return self
 
+    def _size_workers(self) -> None:
+        if self.ray_node and self.ray_address is None:
+            raise ValueError(
+                "SEEDBED_RAY_NODE is set without SEEDBED_RAY_ADDRESS; it is for the node by which "
+                "a dispatcher joins a cluster; unset it, or name the cluster's head"
+            )
+        if self.least_workers is not None and self.least_workers > self.workers:
+            raise ValueError(
+                f"SEEDBED_LEAST_WORKERS is {self.least_workers}, more than SEEDBED_WORKERS, "
+                f"{self.workers}; the least stay while nothing waits; lower it, or raise the other"
+            )
+
     def _place_storage(self) -> None:
         url = self.storage_url or str(self.state_folder.absolute() / "storage")
         if url.startswith("memory:"):
@@ -201,12 +278,63 @@ class Configuration(BaseSettings):
             )
         object.__setattr__(self, "storage_url", checked_url(url))
 
+    @model_validator(mode="after")
+    def _check_issuer(self) -> Self:
+        if not self.oidc_issuer:
+            if self.oidc_audience:
+                raise ValueError(
+                    "SEEDBED_OIDC_AUDIENCE is set without SEEDBED_OIDC_ISSUER, and no token would "
+                    "be taken; set both, or neither"
+                )
+            return self
+        issuer = urlsplit(self.oidc_issuer)
+        if issuer.scheme != "https" and not (
+            issuer.scheme == "http" and issuer.hostname in LOOPBACK
+        ):
+            raise ValueError(
+                f"SEEDBED_OIDC_ISSUER is of scheme {issuer.scheme!r}; whoever stood between could "
+                "give other keys than the issuer's; use its https:// address"
+            )
+        if not self.oidc_audience or self.auth != "keys":
+            raise ValueError(
+                "SEEDBED_OIDC_ISSUER needs SEEDBED_OIDC_AUDIENCE, since a token for another "
+                "service must open nothing here, and SEEDBED_AUTH=keys, without which nobody is "
+                "asked; set both"
+            )
+        _ = self.scopes_of_claims
+        return self
+
+    @property
+    def scopes_of_claims(self) -> dict[str, Scope]:
+        """What values of the scopes claim stand for.
+
+        Raises:
+            ValueError: one of them is no value=scope.
+        """
+        found = {}
+        for part in self.oidc_scopes.split(","):
+            value, _, scope = part.strip().rpartition("=")
+            if not value or scope not in tuple(Scope):
+                raise ValueError(
+                    f"SEEDBED_OIDC_SCOPES holds {part!r}; it is written value=scope, with commas "
+                    "between and scopes read, submit or admin; write ml-team=submit, say"
+                )
+            found[value] = Scope(scope)
+        return found
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names that the service answers to besides loopback's: allowed ones, and its own."""
         given = (name.strip().lower() for name in self.allowed_hosts.split(","))
         own = () if self.host in (*LOOPBACK, *WILDCARDS) else (self.host.lower(),)
         return (*(name for name in given if name), *own)
+
+    @property
+    def least(self) -> int:
+        """How many workers stay while nothing waits: all of this machine's, none of a cluster's."""
+        if self.least_workers is not None:
+            return self.least_workers
+        return self.workers if self.ray_address is None else 0
 
     @property
     def asked_workers(self) -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 import workers  # noqa: F401 - fixes MKL's mode first
-from workers.pool import settle_environment
+from workers.local import settle_environment
 
 settle_environment()  # whichever test imports Ray first
 # a shell starts what runs in the background deaf to Ctrl-C, and children would inherit that

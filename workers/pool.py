@@ -1,17 +1,12 @@
 """The pool of Ray actors: starts them, calls them one at a time, and says which were lost."""
 
 import contextlib
-import logging
-import os
-import secrets
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
-from workers.actor import Worker
+from workers.actor import Worker, place
+from workers.local import LocalRay
 from workers.messages import Order, Return, WorkerDescription
 
 
@@ -33,60 +28,91 @@ class Reply:
     error: str | None = None
 
 
-class Pool:
-    """A local Ray on loopback with one actor a device slot.
+class ClusterLostError(Exception):
+    """This process is no part of its Ray cluster any more; its workers are lost to it."""
 
-    Ray is reachable only with a token that is drawn at start; its dashboard is off.
+
+class RayHost(Protocol):
+    """A Ray to which this process belongs: `workers.local.LocalRay` or `workers.cluster`'s."""
+
+    def start(self) -> Any:
+        """The `ray` module, once it is up."""
+        ...
+
+    def fault(self) -> str | None:
+        """Why this process does not belong to it any more."""
+        ...
+
+    def stop(self) -> None:
+        """Ends what `start` started, and nothing else."""
+        ...
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call in flight; one that places an actor is answered once a machine has room for it."""
+
+    worker: str
+    placing: bool = False
+
+
+class Pool:
+    """One actor a device slot, on a Ray of this process's own or on a cluster.
 
     Args:
-        size: number of workers.
+        size: the most workers.
         device: where each trains.
         environment: variables for the workers, beside their own.
+        host: the Ray; one on loopback with a CPU for each worker unless it is given.
     """
 
     def __init__(
-        self, size: int, device: str = "cpu", environment: Mapping[str, str] | None = None
+        self,
+        size: int,
+        device: str = "cpu",
+        environment: Mapping[str, str] | None = None,
+        host: RayHost | None = None,
     ) -> None:
         self.size = size
         self._device = device
         self._environment = dict(environment or {})
+        self._host = host or LocalRay(size)
         self._actors: dict[str, Any] = {}
-        self._calls: dict[Any, str] = {}
+        self._calls: dict[Any, Call] = {}
         self._spawned = 0
         self._ray: Any = None
-        self._folder: str | None = None
 
     def start(self) -> None:
-        """Starts Ray; takes some seconds."""
-        settle_environment()
-        import ray  # noqa: PLC0415 - reads the environment at import
-
-        self._ray = ray
-        self._folder = tempfile.mkdtemp(prefix="seedbed-")  # 0700, and short enough for sockets
-        ray.init(
-            address="local",
-            num_cpus=self.size,
-            include_dashboard=False,
-            _node_ip_address="127.0.0.1",
-            _temp_dir=self._folder,
-            object_store_memory=100 * 2**20,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        """Starts or joins Ray; takes some seconds."""
+        self._ray = self._host.start()
 
     def spawn(self) -> str:
-        """Starts a worker and asks it to describe itself; the answer comes from `wait`."""
+        """Asks for a worker, which describes itself once it has a place; that comes from `wait`."""
         self._spawned += 1
         name = f"worker-{self._spawned}"
         gpus = 1.0 if self._device.startswith("cuda") else 0.0
-        hosted = actor_class(self._ray, self._environment, gpus)
-        self._actors[name] = hosted.remote(self._device, self.size)
-        self._calls[self._actors[name].describe.remote()] = name
+        actor = actor_class(self._ray, self._environment, gpus).remote(self._device)
+        self._actors[name] = actor
+        self._calls[actor.__ray_call__.remote(place)] = Call(name, placing=True)
         return name
+
+    def pending(self) -> frozenset[str]:
+        """Workers for which there is no place yet, or whose process only starts.
+
+        Raises:
+            ClusterLostError: this process is no part of the cluster any more.
+        """
+        fault = self._host.fault()
+        if fault is not None:
+            raise ClusterLostError(
+                f"{fault}; a dispatcher is a driver of one cluster as long as it lives; start it "
+                "again once the cluster is up (a supervisor does): its trials were handed back"
+            )
+        return frozenset(call.worker for call in self._calls.values() if call.placing)
 
     def send(self, worker: str, order: Order) -> None:
         """Starts a call; there is never more than one in flight to a worker."""
-        self._calls[self._actors[worker].advance.remote(order)] = worker
+        self._calls[self._actors[worker].advance.remote(order)] = Call(worker)
 
     def wait(self, timeout_s: float) -> list[Reply]:
         """Answers that have come, waiting for the first at most `timeout_s`."""
@@ -95,54 +121,55 @@ class Pool:
         ready, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=timeout_s)
         if ready and len(self._calls) > 1:
             ready, _ = self._ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
-        return [self._reply(ref) for ref in ready]
+        return [reply for ref in ready if (reply := self._reply(ref)) is not None]
 
-    def _reply(self, ref: Any) -> Reply:
-        worker = self._calls.pop(ref)
+    def _reply(self, ref: Any) -> Reply | None:
+        """What came of a call; None where a worker only has its place and is asked who it is."""
+        call = self._calls.pop(ref)
         try:
-            return Reply(worker, value=self._ray.get(ref))
+            value = self._ray.get(ref)
+            if call.placing:
+                self._introduce(call.worker, value)
+                return None
+            return Reply(call.worker, value=value)
         except self._ray.exceptions.RayTaskError as error:
-            return Reply(worker, error=str(error))
+            return Reply(call.worker, error=str(error))
         except self._ray.exceptions.RayError as gone:  # died, out of memory, its answer lost ...
-            return Reply(worker, lost=f"{type(gone).__name__}: {gone}")
+            return Reply(call.worker, lost=f"{type(gone).__name__}: {gone}")
+
+    def _introduce(self, worker: str, node: str) -> None:
+        """Asks a worker that has its place who it is, and tells it how many share the machine."""
+        found = {n["NodeID"]: n["Resources"] for n in self._ray.nodes()}
+        workers = sharing(found.get(node, {}), self._device, self.size)
+        self._calls[self._actors[worker].describe.remote(workers)] = Call(worker)
 
     def discard(self, worker: str) -> None:
         """Ends a worker; a call in flight to it is forgotten."""
         actor = self._actors.pop(worker, None)
-        self._calls = {ref: name for ref, name in self._calls.items() if name != worker}
+        self._calls = {ref: call for ref, call in self._calls.items() if call.worker != worker}
         if actor is not None:
             with contextlib.suppress(self._ray.exceptions.RayError):  # it may be gone already
                 self._ray.kill(actor)
 
     def stop(self) -> None:
-        """Ends the workers and this process's own Ray, no other."""
-        if self._ray is not None:
-            self._ray.shutdown()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        """Ends the workers and what this process has of Ray, no other."""
+        self._host.stop()
 
 
-@cache
-def token() -> str:
-    """This process's token, drawn once: Ray reads it once and keeps it for a second start too."""
-    return secrets.token_hex(32)
+def sharing(resources: Mapping[str, float], device: str, size: int) -> int:
+    """How many of a pool's workers a machine has room for, one a CPU or one a GPU.
 
-
-def settle_environment() -> None:
-    """Sets what Ray reads at its import, so before the first import of it in a process.
-
-    A token is asked of everybody. And Ray takes 127.0.0.1 for this machine's outward address, and
-    then listens on all of them, unless it is told that it forms no cluster, whatever the system.
+    Args:
+        resources: of the machine, as Ray counts them.
+        device: where each trains.
+        size: workers of the pool.
     """
-    os.environ["RAY_AUTH_MODE"] = "token"
-    os.environ["RAY_AUTH_TOKEN"] = token()
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    slots = resources.get("GPU" if device.startswith("cuda") else "CPU", 1.0)
+    return max(1, min(size, int(slots)))
 
 
 def actor_class(ray: Any, environment: Mapping[str, str], gpus: float) -> Any:
-    """`workers.actor.Worker` as a Ray actor class."""
+    """`workers.actor.Worker` as a Ray actor class; where it runs `workers` is installed."""
     options: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0}
     if environment:
         options["runtime_env"] = {"env_vars": dict(environment)}

@@ -16,6 +16,7 @@ from starlette.routing import Match
 
 from service.access.keyring import Keyring
 from service.access.login import Attempts
+from service.access.oidc import Tokens
 from service.api import (
     activity,
     catalogue,
@@ -33,11 +34,13 @@ from service.api import (
     trials,
 )
 from service.api.access import Accesses
+from service.api.crowd import Crowd
 from service.api.description import Described
 from service.api.door import Door
 from service.api.faults import Faults
 from service.api.guard import Guard
 from service.api.journal import Journal
+from service.api.limits import Limited
 from service.api.observed import Observed
 from service.api.proxied import networks
 from service.api.safety import Safety
@@ -47,6 +50,7 @@ from service.api.strict import body_model, refuse_ignored
 from service.api.templates import Templates
 from service.api.views import progress_json
 from service.bus import Bus, LocalBus
+from service.bus.choice import limits_of
 from service.configuration import LOOPBACK, Configuration
 from service.dashboard import login, pages
 from service.errors import MEDIA_TYPE, ProblemError, problem
@@ -124,7 +128,9 @@ def create_app(
         hasher or PasswordHasher(),
         words,
         Streams(words, shown, configuration.streams),
-        Door(Keyring(reading, writing)) if configuration.auth == "keys" else None,
+        Door(Keyring(reading, writing), _tokens(configuration))
+        if configuration.auth == "keys"
+        else None,
         Journal(writing, configuration.activity_days),
         Attempts(time.monotonic),
     )
@@ -151,7 +157,10 @@ def create_app(
     pages.install(app, strict)
     app.include_router(login.router)
     _handlers(app)
+    limits = limits_of(configuration, words)
+    app.state.limits = limits
     app.add_middleware(Faults)
+    app.add_middleware(Limited, limits=limits)
     app.add_middleware(
         Safety,
         guard=Guard(Accesses(app.routes), state.door, state.journal),
@@ -159,9 +168,22 @@ def create_app(
         outside=configuration.host not in LOOPBACK,
         trusted=networks(configuration.trusted_proxies),
     )
+    app.add_middleware(Crowd, most=configuration.requests)
     templates = Templates(app.routes)
     app.add_middleware(Observed, metrics=RequestMetrics(found), templates=templates)
     return app
+
+
+def _tokens(configuration: Configuration) -> Tokens | None:
+    if not configuration.oidc_issuer:
+        return None
+    return Tokens(
+        configuration.oidc_issuer,
+        configuration.oidc_audience,
+        configuration.oidc_scopes_claim,
+        configuration.scopes_of_claims,
+        configuration.oidc_name_claim,
+    )
 
 
 def _reply(

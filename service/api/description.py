@@ -40,10 +40,11 @@ _PROBLEM = {
         },
     },
 }
-#: refusals before any route is asked: by source, size, type and shape
-_ALWAYS = (400, 403, 413, 414, 415, 422, 431)
-#: and where callers are asked who they are; 503 is of a store that does not answer
-_ASKED = (401, 503)
+#: refusals before any route is asked: by source, size, type and shape, for asking too often, and
+#: where too many ask at once or the store does not answer
+_ALWAYS = (400, 403, 413, 414, 415, 422, 429, 431, 503)
+#: and where callers are asked who they are
+_ASKED = (401,)
 _KEY = {
     "type": "http",
     "scheme": "bearer",

@@ -4,10 +4,13 @@ import anyio
 import anyio.to_thread
 
 from service.access.keyring import Keyring
+from service.access.oidc import Tokens
 from service.access.principal import Principal
 
 #: so many keys are checked by argon2 at once: each takes 64 MiB and tens of milliseconds
 AT_ONCE = 2
+#: a token has three parts, and a key no dot
+_DOTS = 2
 
 
 class Door:
@@ -15,11 +18,14 @@ class Door:
 
     Args:
         keyring: what checks keys.
+        tokens: what checks tokens of an issuer, if one is trusted.
     """
 
-    def __init__(self, keyring: Keyring) -> None:
+    def __init__(self, keyring: Keyring, tokens: Tokens | None = None) -> None:
         self._keyring = keyring
+        self._tokens = tokens
         self._slow: anyio.CapacityLimiter | None = None
+        self._abroad: anyio.CapacityLimiter | None = None  # an issuer that is slow holds up few
 
     async def by_key(self, text: str) -> Principal:
         """Whose key this is.
@@ -36,6 +42,20 @@ class Door:
         if self._slow is None:
             self._slow = anyio.CapacityLimiter(AT_ONCE)
         return await anyio.to_thread.run_sync(self._keyring.find, text, limiter=self._slow)
+
+    async def by_bearer(self, text: str) -> Principal:
+        """Whose key, or whose token of the issuer, this is.
+
+        Raises:
+            BadKeyError: it opens nothing.
+            IssuerAwayError: it is a token, and the issuer does not answer.
+            SQLAlchemyError: the store does not answer.
+        """
+        if self._tokens is not None and text.count(".") == _DOTS:
+            if self._abroad is None:
+                self._abroad = anyio.CapacityLimiter(AT_ONCE)
+            return await anyio.to_thread.run_sync(self._tokens.find, text, limiter=self._abroad)
+        return await self.by_key(text)
 
     async def by_session(self, session: str) -> Principal:
         """Whose session of the dashboard this is.

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from service.api.description import refusal
 from service.api.feed import Feed, Look
 from service.api.state import StateDep
 
@@ -28,7 +27,7 @@ async def followed(sweep: str, state: StateDep) -> AsyncIterator[Feed]:
             yield feed
 
 
-@router.get("/{sweep}/events", response_class=EventSourceResponse, responses={503: refusal(503)})
+@router.get("/{sweep}/events", response_class=EventSourceResponse)
 async def events(
     feed: Annotated[Feed, Depends(followed)],
     last_event_id: Annotated[str | None, Header()] = None,

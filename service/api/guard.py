@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.access.keyring import BadKeyError
 from service.access.login import local_path, session_in
+from service.access.oidc import AGAIN_S, IssuerAwayError
 from service.access.principal import ANYBODY, STRANGER, Principal
 from service.access.principal import Scope as Allowed
 from service.api.access import ACCESS, Access, Accesses
@@ -66,11 +67,19 @@ class Guard:
             if session is not None and not any(name in headers for name in CREDENTIALS):
                 _judge_form(scope["method"], headers)
                 return await self._door.by_session(session)
-            return await self._door.by_key(_token(scope, headers))
+            return await self._door.by_bearer(_token(scope, headers))
         except BadKeyError as error:
             log.warning("key_refused", client=_client(scope), why=error.detail)
             raise _unknown(
                 scope, headers, error.detail, error.cure, ', error="invalid_token"'
+            ) from error
+        except IssuerAwayError as error:
+            log.warning("issuer_away", error=str(error))
+            raise Refusal(
+                503,
+                "the issuer of the token does not answer, so that the token cannot be checked",
+                "ask again in a moment, or send an API key",
+                retry_after=str(int(AGAIN_S)),
             ) from error
         except SQLAlchemyError as error:
             log.error("keys_not_read", error=type(error).__name__)  # noqa: TRY400 - its text may tell much

@@ -47,7 +47,13 @@ class Heard:
             return Health(store=False, dispatcher=False, workers=0)
         if said is None:
             return Health(store=True, dispatcher=False, workers=0)
-        return Health(store=True, dispatcher=True, workers=said.workers, storage=said.storage)
+        return Health(
+            store=True,
+            dispatcher=True,
+            workers=said.workers,
+            storage=said.storage,
+            on_demand=said.on_demand,
+        )
 
     def running_share(self, sweep: str) -> float | None:
         """How far a sweep's running trials are."""
@@ -60,6 +66,11 @@ class Heard:
         return {} if said is None else {n: said.lacking[n] for n in names if n in said.lacking}
 
     def classes(self) -> Collection[str] | None:
-        """Numerics classes that workers are of; None while no dispatcher is active."""
+        """Numerics classes that workers are of; None while nobody knows.
+
+        No dispatcher is active then, or no worker is up where they come on demand.
+        """
         said = self._announcement()
-        return None if said is None else said.classes
+        if said is None or (said.on_demand and not said.workers):
+            return None
+        return said.classes

@@ -26,10 +26,11 @@ _NOT_READY = {"description": "Something is missing", "model": shapes.Ready}
 def ready(state: StateDep, response: Response) -> dict[str, Any]:
     """Whether sweeps make progress: 503 while the store, the dispatcher or workers are missing.
 
+    Workers that come on demand are not missing while there are none.
     Storage that fails is said, and stops nothing: sweeps that keep no weights go on without it.
     """
     found = state.health()
-    ok = found.store and found.dispatcher and found.workers > 0
+    ok = found.store and found.dispatcher and (found.workers > 0 or found.on_demand)
     if not ok:
         response.status_code = 503
     return {
@@ -37,6 +38,7 @@ def ready(state: StateDep, response: Response) -> dict[str, Any]:
         "store": found.store,
         "dispatcher": found.dispatcher,
         "workers": found.workers,
+        "on_demand": found.on_demand,
         "storage": found.storage is None,
     }
 

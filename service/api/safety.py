@@ -32,6 +32,20 @@ _STRICT = (b"strict-transport-security", b"max-age=31536000")
 _FORMS = frozenset({"/login", "/logout"})
 
 
+def with_safe_headers(scope: Scope, send: Send) -> Send:
+    """Sends the same, with every header of safety that is not there."""
+    always = [*_HEADERS, _STRICT] if scope["scheme"] == "https" else _HEADERS
+
+    async def guarded(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            present = {name for name, _ in message.get("headers", [])}
+            extra = [h for h in always if h[0] not in present]
+            message = {**message, "headers": [*message.get("headers", []), *extra]}
+        await send(message)
+
+    return guarded
+
+
 class Safety:
     """ASGI middleware; the whole body is read and judged here, and only then handed on.
 
@@ -66,15 +80,7 @@ class Safety:
 
         headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
         believe(scope, headers, self._trusted)
-        always = [*_HEADERS, _STRICT] if scope["scheme"] == "https" else _HEADERS
-
-        async def guarded(message: dict[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                present = {name for name, _ in message.get("headers", [])}
-                extra = [h for h in always if h[0] not in present]
-                message = {**message, "headers": [*message.get("headers", []), *extra]}
-            await send(message)
-
+        guarded = with_safe_headers(scope, send)
         try:
             judge_length(scope["headers"], scope["path"], scope["query_string"])
             judge_source(headers, self._names, self._own(scope))

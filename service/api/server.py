@@ -15,3 +15,5 @@ class Server(uvicorn.Server):
         if isinstance(app, FastAPI) and hasattr(app.state, "seedbed"):
             app.state.seedbed.streams.end()
         await super().shutdown(sockets)
+        if isinstance(app, FastAPI) and getattr(app.state, "limits", None) is not None:
+            await app.state.limits.close()

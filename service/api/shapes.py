@@ -393,4 +393,5 @@ class Ready(Shape):
     store: bool
     dispatcher: bool
     workers: Count
+    on_demand: bool
     storage: bool

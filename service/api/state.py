@@ -26,12 +26,14 @@ class Health:
 
     Attributes:
         storage: what is wrong with storage; None: nothing that is known.
+        on_demand: whether workers come when there is work for them.
     """
 
     store: bool
     dispatcher: bool
     workers: int
     storage: str | None = None
+    on_demand: bool = False
 
 
 @dataclass(frozen=True)

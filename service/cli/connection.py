@@ -64,8 +64,10 @@ def spoken(*kinds: type[Exception]) -> Iterator[None]:
 
 
 def fail(message: str, status: int) -> Never:
-    """Ends the command."""
-    typer.echo(f"seedbed: {message}", err=True)
+    """Ends the command; a message that quotes a URL or a key shows no secret."""
+    from service.observe.redaction import Redaction
+
+    typer.echo(f"seedbed: {Redaction().text(message)}", err=True)
     raise typer.Exit(status)
 
 

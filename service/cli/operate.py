@@ -56,12 +56,13 @@ def serve(
     from service.folder import OpenFolderError
     from service.gpus import TooFewGpusError
     from service.processes.binding import PortTakenError
+    from service.processes.embedded import OneMachineError
     from service.processes.embedded import serve as run
     from service.store.errors import StoreError
     from workers.storage import StorageError
 
-    known = (StoreError, StorageError, OpenFolderError, PortTakenError, TooFewGpusError)
-    with spoken(*known, LeaseLostError):
+    kinds = (StoreError, StorageError, OpenFolderError, PortTakenError, TooFewGpusError)
+    with spoken(*kinds, LeaseLostError, OneMachineError):
         run(configuration)
 
 
@@ -103,9 +104,12 @@ def dispatcher(
     from service.gpus import TooFewGpusError
     from service.processes.dispatcher import dispatch
     from service.store.errors import StoreError
+    from workers.cluster import ClusterAwayError
+    from workers.pool import ClusterLostError
     from workers.storage import StorageError
 
-    with spoken(StoreError, StorageError, TooFewGpusError):
+    kinds = (StoreError, StorageError, TooFewGpusError, ClusterAwayError, ClusterLostError)
+    with spoken(*kinds):
         dispatch(configuration)
 
 

@@ -11,11 +11,14 @@ from service.store.announcements import Announcement
 TELEMETRY_S = 1.0
 
 
-def announcement(peers: Iterable[Peer], storage: str | None = None) -> Announcement:
+def announcement(
+    peers: Iterable[Peer], storage: str | None = None, *, on_demand: bool = False
+) -> Announcement:
     """What is known of these workers.
 
     Args:
         storage: what is wrong with storage; None: nothing that they said.
+        on_demand: whether more come when there is work for them.
     """
     every = list(peers)
     known = [peer.description for peer in every if peer.description is not None]
@@ -28,6 +31,7 @@ def announcement(peers: Iterable[Peer], storage: str | None = None) -> Announcem
         lacking={name: known[0].lacking[name] for name in sorted(nowhere)},
         shares={sweep: share for sweep, share in sorted(shares.items()) if share is not None},
         storage=storage,
+        on_demand=on_demand,
     )
 
 

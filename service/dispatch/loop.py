@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from service.dispatch.announcing import announcement, due
 from service.dispatch.faults import MOST_FAILED, pause_s, trouble, unreachable
+from service.dispatch.fleet import Fleet
 from service.dispatch.leadership import (
     LEASE,
     RENEW_S,
@@ -18,7 +19,6 @@ from service.dispatch.leadership import (
     hold,
     now,
 )
-from service.dispatch.patience import patience_s
 from service.dispatch.peers import Peer, Workers
 from service.dispatch.shares import Ledger
 from service.dispatch.telemetry import Telemetry, telemetry
@@ -28,7 +28,7 @@ from service.dispatch.turn import Rules, Turn
 from service.dispatch.watch import Unwatched, Watch, turned
 from service.store import lease, release
 from service.store.announcements import Announcement, announce
-from workers.pool import Reply
+from workers.pool import ClusterLostError, Reply
 
 __all__ = ["LEASE", "Dispatcher", "LeaseLostError", "Rules", "Workers", "await_lease", "now"]
 
@@ -36,9 +36,8 @@ log = structlog.get_logger()
 
 #: what runs in the store is compared with what workers hold this often, and after every error
 RECONCILE_S = 60.0
-#: a worker that has not described itself yet is waited for so long: its part of a small sweep is
-#: left to it
-STARTING_S = 30.0
+#: how many workers there should be is asked this often
+DEMAND_S = 1.0
 
 
 class Dispatcher:
@@ -80,10 +79,9 @@ class Dispatcher:
         self._tell = tell
         self._peers: dict[str, Peer] = {}
         self._replies: dict[str, Reply] = {}
-        self._asked: dict[str, float] = {}
+        self._fleet = Fleet(workers, rules)
+        self._demanded = 0.0
         self._wake = threading.Event()
-        self._stillborn = 0
-        self._spawn_at = 0.0
         self._one_by_one = False
         self._reconciled: float | None = None
         self._ended_steps: Counter[str] = Counter()
@@ -96,7 +94,7 @@ class Dispatcher:
     def announcement(self) -> Announcement:
         """What is known of the workers; safe to call from any thread."""
         storage = self._troubles.lasting(time.monotonic())
-        return announcement(list(self._peers.values()), storage)
+        return announcement(list(self._peers.values()), storage, on_demand=self._fleet.elastic)
 
     def telemetry(self, sweep: str) -> Telemetry:
         """How far a sweep's running trials are; safe to call from any thread."""
@@ -112,7 +110,7 @@ class Dispatcher:
         timeout_s: float = 0.5,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """Ticks until told to stop, then hands what runs back to the queue.
+        """Ticks until told to stop, then drains, and hands what still runs back to the queue.
 
         A store that cannot be reached is waited for. Any other error is logged with its traceback,
         and the turn repeated; after `MOST_FAILED` in a row it is raised.
@@ -122,6 +120,7 @@ class Dispatcher:
 
         Raises:
             LeaseLostError: another dispatcher is active; this one has forgotten its workers.
+            ClusterLostError: its workers are lost to it; what they held was handed back.
         """
         failed, faults = 0, 0
         while not stop.is_set():
@@ -134,6 +133,9 @@ class Dispatcher:
             except LeaseLostError:
                 self._forget()
                 raise
+            except ClusterLostError:
+                self._hand_back()
+                raise
             except Exception as error:
                 failed += 1
                 self._watch.failed(unreachable=unreachable(error))
@@ -145,6 +147,7 @@ class Dispatcher:
                         raise
                     log.exception("turn_failed", times=faults)
                 stop.wait(pause_s(failed))
+        self._drain(beat)
         self._hand_back()
 
     def tick(self, timeout_s: float) -> None:
@@ -153,22 +156,29 @@ class Dispatcher:
         Raises:
             LeaseLostError: another dispatcher took over; nothing was written.
         """
-        self._spawn()
+        self._fleet.look()
+        self._peers = self._fleet.adjust(self._peers)
         if any(peer.busy for peer in self._peers.values()):
             for reply in self._workers.wait(timeout_s):
                 self._replies.setdefault(reply.worker, reply)
         else:
             self._wake.wait(timeout_s)
         self._wake.clear()
-        self._miss()
-        if self._in_doubt() or self._replies or not all(peer.busy for peer in self._peers.values()):
+        for lost in self._fleet.missed(self._peers):
+            self._replies.setdefault(lost.worker, lost)
+        idle = not all(peer.busy for peer in self._peers.values())
+        if self._in_doubt() or self._replies or idle or self._demand_due():
             self._turns()
-        self._watch.stands(self._peers.values(), self._workers.size, self._rules.lanes)
+        self._watch.stands(self._peers.values(), self._fleet.wanted, self._rules.lanes)
         self._tell(self._peers.values())
 
     def _in_doubt(self) -> bool:
         """Whether the store may say of trials that they run though no worker holds them."""
         return self._reconciled is None or time.monotonic() - self._reconciled > RECONCILE_S
+
+    def _demand_due(self) -> bool:
+        """Whether it is time to ask how many workers there should be."""
+        return self._fleet.elastic and time.monotonic() - self._demanded > DEMAND_S
 
     def _turns(self) -> None:
         """One turn for all replies; after a turn that failed one for each, then one to order."""
@@ -196,7 +206,9 @@ class Dispatcher:
             why = f"its answer could not be recorded: {error}"
             self._replies[reply.worker] = Reply(reply.worker, error=why)
 
-    def _turn(self, replies: Sequence[Reply], *, order: bool = True) -> None:
+    def _turn(
+        self, replies: Sequence[Reply], *, order: bool = True, park_s: float | None = None
+    ) -> None:
         """Replies are forgotten, and orders sent, only once the turn is committed.
 
         A commit that fails may have reached the store before the connection broke. Trials that it
@@ -207,15 +219,18 @@ class Dispatcher:
         with self._sessions.begin() as session:
             hold(session, self._holder)
             world = self._peers, self._rules, now(), self._tempos, self._ledger
-            turn = Turn(session, *world, self._starting())
+            turn = Turn(session, *world, self._fleet.starting(self._peers))
             if doubt:
                 turn.reconcile()
             turn.receive(replies)
             if order:
                 turn.order()
+            if park_s is not None and self._rules.storage is not None:
+                turn.park(park_s)
+            demand = turn.demand() if order and self._demand_due() else None
             turn.pacing.end(turn.peers.values())
             storage = self._troubles.lasting(time.monotonic())
-            news = announcement(turn.peers.values(), storage)
+            news = announcement(turn.peers.values(), storage, on_demand=self._fleet.elastic)
             saying = due(self._said, news, time.monotonic() - self._said_at)
             if saying:
                 announce(session, LEASE, self._holder, news, lease.clock(session, now()))
@@ -226,6 +241,9 @@ class Dispatcher:
             self._said, self._said_at = news, time.monotonic()
         if doubt:
             self._reconciled = time.monotonic()
+        if demand is not None:
+            self._fleet.want(demand)
+            self._demanded = time.monotonic()
         done = turned(turn, replies, self._peers, self._renewed - began)
         self._adopt(turn, replies)
         self._watch.turned(done)
@@ -234,20 +252,17 @@ class Dispatcher:
         """Makes true outside the store what a committed turn decided."""
         for reply in replies:
             del self._replies[reply.worker]
-            self._asked.pop(reply.worker, None)
+            self._fleet.answered(reply.worker)
         self._peers = turn.peers
         self._tempos = turn.pacing.tempos
         self._ledger = turn.ledger
         self._ended_steps += turn.ended_steps
         if turn.introduced:
-            self._stillborn = 0
-        for worker, was_known in turn.lost.items():
-            if not was_known:
-                self._stillborn += 1
-                self._spawn_at = time.monotonic() + min(30.0, 2.0**self._stillborn)
-            self._workers.discard(worker)
+            self._fleet.introduced()
+        for worker, (why, was_known) in turn.lost.items():
+            self._fleet.lost(worker, why, was_known=was_known)
         for worker, order in turn.orders.items():
-            self._asked[worker] = time.monotonic()
+            self._fleet.asked(worker)
             try:
                 self._workers.send(worker, order)
             except Exception as error:
@@ -260,29 +275,35 @@ class Dispatcher:
         for note in turn.notes:
             getattr(log, note.level)(note.event, **note.fields)
 
-    def _starting(self) -> frozenset[str]:
-        """Workers that should soon be there; none while those that start die."""
-        since = time.monotonic() - STARTING_S
-        new = [name for name, peer in self._peers.items() if peer.description is None]
-        young = frozenset(name for name in new if self._asked.get(name, since) > since)
-        return frozenset() if self._stillborn else young
+    def _drain(self, beat: Callable[[], None]) -> None:
+        """Lets calls in flight end their segment and records what they return; claims nothing.
 
-    def _spawn(self) -> None:
-        if time.monotonic() < self._spawn_at:
-            return
-        while len(self._peers) < self._workers.size:
-            worker = self._workers.spawn()
-            self._peers[worker] = Peer()
-            self._asked[worker] = time.monotonic()
+        Where there is storage, lanes that do not end are checkpointed and returned. A
+        KeyboardInterrupt, a second signal, cuts it short, and so does an error: what is not
+        recorded then runs again.
+        """
+        deadline = time.monotonic() + self._rules.drain_s
+        log.info("draining", at_most_s=self._rules.drain_s, calls=len(self._training()))
+        try:
+            self._turn(list(self._replies.values()), order=False, park_s=self._rules.drain_s)
+            while self._training() and (left_s := deadline - time.monotonic()) > 0:
+                beat()
+                if time.monotonic() - self._renewed > RENEW_S:
+                    self._renew()
+                replies = self._workers.wait(min(left_s, RENEW_S))
+                if replies:
+                    self._replies |= {reply.worker: reply for reply in replies}
+                    self._turn(list(self._replies.values()), order=False, park_s=left_s)
+        except KeyboardInterrupt:
+            log.warning("drain_cut_short", calls=len(self._training()))
+        except LeaseLostError as error:
+            log.warning("lease_lost", error=str(error))
+        except Exception:
+            log.exception("drain_failed")
 
-    def _miss(self) -> None:
-        """Takes workers for lost that have said nothing for too long."""
-        for worker, since in self._asked.items():
-            longest_s = self._peers[worker].longest_s
-            limit_s = patience_s(self._rules.patience_s, self._rules.slice_s, longest_s)
-            if time.monotonic() - since > limit_s:
-                why = f"no answer for {limit_s:.0f} s: it hangs, or SEEDBED_PATIENCE_S is too short"
-                self._replies.setdefault(worker, Reply(worker, lost=why))
+    def _training(self) -> list[str]:
+        """Workers that train and have not answered yet."""
+        return [name for name, peer in self._peers.items() if peer.busy and peer.held]
 
     def _renew(self) -> None:
         with self._sessions.begin() as session:
@@ -292,9 +313,8 @@ class Dispatcher:
     def _forget(self) -> None:
         """Ends the workers: what they hold is another dispatcher's to run again."""
         self._watch.rests()
-        for worker in self._peers:
-            self._workers.discard(worker)
-        self._peers, self._replies, self._asked, self._tempos = {}, {}, {}, {}
+        self._fleet.forget(list(self._peers))
+        self._peers, self._replies, self._tempos = {}, {}, {}
         self._reconciled, self._said = None, None
 
     def _hand_back(self) -> None:

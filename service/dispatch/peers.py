@@ -30,6 +30,10 @@ class Workers(Protocol):
         """Starts a worker; its description comes from `wait`."""
         ...
 
+    def pending(self) -> frozenset[str]:
+        """Workers that wait for a place; raises ClusterLostError."""
+        ...
+
     def send(self, worker: str, order: Order) -> None:
         """Starts a call."""
         ...

@@ -18,9 +18,11 @@ from service.dispatch.decide import Slot, Take, Waiting, offered, replayed, stra
 from service.dispatch.filling import decide
 from service.dispatch.pacing import Pacing
 from service.dispatch.peers import Peer, slots
+from service.dispatch.scale import wanted
 from service.dispatch.shares import Ledger
 from service.dispatch.telemetry import ended_steps
 from service.dispatch.tempo import Tempo
+from service.dispatch.unfit import unfit
 from service.store import (
     claims,
     classes,
@@ -53,7 +55,7 @@ _MOST_WHY = 500
 
 @dataclass(frozen=True)
 class Rules:
-    """The service's options that steer dispatching."""
+    """The service's options that steer dispatching; a least of None is all workers, always."""
 
     lanes: int
     slice_s: float
@@ -61,6 +63,9 @@ class Rules:
     patience_s: float = 600.0
     user_trials: int = 0
     storage: StorageRule | None = None
+    drain_s: float = 20.0
+    least: int | None = None
+    idle_s: float = 120.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ class Turn:
         pacing: the paces, and what is told of sweeps' ends.
         ledger: what everybody has had after it.
         introduced: whether a worker described itself.
-        lost: workers that are gone, and whether they had described themselves.
+        lost: workers that are gone: why, and whether they had described themselves.
         orders: what to send, by worker.
         ended_steps: sweep -> steps of its trials that ended.
         needless: files in storage that nobody needs once the turn is committed.
@@ -113,7 +118,7 @@ class Turn:
         self.ledger = ledger.charged(slots(peers, now), now)
         self._starting = starting
         self.introduced = False
-        self.lost: dict[str, bool] = {}
+        self.lost: dict[str, tuple[str, bool]] = {}
         self.orders: dict[str, Order] = {}
         self.ended_steps: Counter[str] = Counter()
         self.notes: list[Note] = []
@@ -227,7 +232,9 @@ class Turn:
         else:
             release.lose(self._session, sorted(peer.held), now=self._now)
             self._judge(set(peer.sweeps.values()))
-        self.lost[worker] = peer.description is not None
+        self.lost[worker] = why, peer.description is not None
+        if peer.description is None and unfit(why) is not None:
+            return  # the fleet says so once, not whenever one was tried there
         short = why.strip()[-_MOST_WHY:]
         self._note("warning", "worker_lost", worker=worker, trials=len(peer.held), why=short)
 
@@ -259,6 +266,25 @@ class Turn:
                     widths=self._widths(before.get(name), peer),
                     storage=self._rules.storage,
                 )
+
+    def park(self, limit_s: float) -> None:
+        """Has idle workers checkpoint what they hold and return it; it goes on elsewhere."""
+        for name, peer in self.peers.items():
+            if not peer.busy and peer.held and peer.pack is not None and peer.replay is None:
+                self.peers[name] = replace(peer, busy=True)
+                self.orders[name] = Order(
+                    pack=peer.pack,
+                    lanes=self._rules.lanes,
+                    storage=self._rules.storage,
+                    park=True,
+                    park_s=limit_s,
+                )
+
+    def demand(self) -> int:
+        """How many workers what there is to do could keep busy."""
+        rules, asked = self._rules, replays.asked(self._session)
+        found = [waiting(q) for q in claims.queues(self._session)]
+        return wanted(self._slots(), found, rules.lanes, most=rules.user_trials, replays=asked)
 
     def _takes(self) -> list[Take]:
         """What idle workers should claim, by who has had least."""
@@ -314,21 +340,7 @@ class Turn:
         """What waits, without sweeps whose numerics class no worker has any more: they pause."""
         found = claims.queues(self._session)
         banned = exclusion.banned(self._session) if found else {}
-        queues = [
-            Waiting(
-                q.sweep,
-                q.structure,
-                q.pack,
-                q.claimable,
-                q.pinned,
-                q.suspects,
-                q.losses,
-                banned.get(q.sweep, frozenset()),
-                q.owner,
-                q.priority,
-            )
-            for q in found
-        ]
+        queues = [waiting(q, banned.get(q.sweep, frozenset())) for q in found]
         lost = stranded(self._slots(), queues)
         for sweep, experiment in {q.sweep: q.pack.experiment for q in lost}.items():
             other = next(p.numerics[experiment] for p in self.peers.values() if p.description)
@@ -371,3 +383,8 @@ class Turn:
 
     def _note(self, level: str, event: str, **fields: Any) -> None:
         self.notes.append(Note(level, event, fields))
+
+
+def waiting(queue: claims.Queue, excluded: frozenset[str] = frozenset()) -> Waiting:
+    """A queue as the decisions see it."""
+    return Waiting(**vars(queue), excluded=excluded)

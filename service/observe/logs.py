@@ -2,22 +2,18 @@
 
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 
 import structlog
 from structlog.typing import Processor
+
+from service.observe.redaction import Redaction
 
 Format = Literal["console", "json"]
 Level = Literal["debug", "info", "warning"]
 
 #: libraries that have handlers of their own once they are up
 _OWN_HANDLERS = ("ray", "uvicorn", "uvicorn.error", "uvicorn.access")
-
-
-def no_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """Where fields that must not be written are taken out; every line of the log passes here."""
-    return event
 
 
 def configure(style: Format, level: Level = "info", to: TextIO | None = None) -> None:
@@ -35,7 +31,6 @@ def configure(style: Format, level: Level = "info", to: TextIO | None = None) ->
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        no_secrets,
     ]
     ending = _ending(style, out)
     structlog.configure(
@@ -68,11 +63,16 @@ def adopt() -> None:
 
 
 def _ending(style: Format, out: TextIO) -> list[Processor]:
-    """How an event becomes a line; tracebacks are plain, without the values of variables."""
+    """How an event becomes a line; tracebacks are plain, without the values of variables.
+
+    Secrets are taken out of the whole line, wherever in it they stand.
+    """
     if style == "json":
         return [
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(default=str),
+            Redaction(),
         ]
     plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)]
+    rendered = structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)
+    return [rendered, Redaction()]

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import shlex
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from service.processes.pulse import Pulse
 from service.processes.signals import catch, handlers
 from service.processes.store import require_shared
 from service.store.engine import check_schema, open_engine, session_factory
+from workers.cluster import ClusterRay
 from workers.messages import StorageRule
 from workers.pool import Pool
 from workers.storage import Storage
@@ -41,6 +43,8 @@ def dispatch(configuration: Configuration) -> None:
         SchemaError, StoreAwayError: the store is not ready for it.
         TooFewGpusError: there is no GPU for each worker.
         StorageError: storage cannot be opened.
+        ClusterAwayError: its Ray cluster cannot be joined.
+        ClusterLostError: its Ray cluster is gone; nothing that was recorded is lost.
     """
     logs(configuration)
     require_shared(configuration, "dispatcher")
@@ -115,21 +119,26 @@ def clearing(janitor: Janitor) -> Iterator[None]:
 
 
 def start(pool: Pool, configuration: Configuration) -> None:
-    """Starts the pool's Ray, and counts its GPUs.
+    """Starts the pool's Ray, and counts this machine's GPUs; those of a cluster come and go.
 
     Raises:
         TooFewGpusError: there is no GPU for each worker.
+        ClusterAwayError: its Ray cluster cannot be joined.
     """
     pool.start()
     adopt()  # Ray has put its own handlers in place
-    if configuration.device == "cuda":
+    if configuration.device == "cuda" and configuration.ray_address is None:
         pool.size = workers_on(seen_by_ray(), configuration.asked_workers)
 
 
 def pool_of(configuration: Configuration) -> Pool:
     """The workers; each sees one GPU, its own, as cuda:0."""
     device = "cuda:0" if configuration.device == "cuda" else "cpu"
-    return Pool(configuration.workers, device)
+    if configuration.ray_address is None:
+        return Pool(configuration.workers, device)
+    words = shlex.split(configuration.ray_node)
+    cluster = ClusterRay(configuration.ray_address, words)
+    return Pool(configuration.workers, device, host=cluster)
 
 
 def rules_of(configuration: Configuration) -> Rules:
@@ -141,6 +150,9 @@ def rules_of(configuration: Configuration) -> Rules:
         configuration.patience_s,
         configuration.user_trials,
         StorageRule(configuration.storage_url, configuration.checkpoint_s),
+        configuration.drain_s,
+        configuration.least,
+        configuration.idle_s,
     )
 
 

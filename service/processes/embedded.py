@@ -34,6 +34,10 @@ from service.store import lease
 from service.store.engine import open_engine, reading_factory, session_factory, upgrade
 
 
+class OneMachineError(Exception):
+    """The service in one process was given a Ray cluster."""
+
+
 def serve(configuration: Configuration) -> None:
     """Runs until SIGINT or SIGTERM; then hands running trials back and stops its own Ray.
 
@@ -46,8 +50,14 @@ def serve(configuration: Configuration) -> None:
         NoAdminError: others could reach the service, and nobody could administer it.
         TooFewGpusError: there is no GPU for each worker.
         StorageError: storage cannot be opened.
+        OneMachineError: it was given a Ray cluster.
     """
     logs(configuration)
+    if configuration.ray_address is not None:
+        raise OneMachineError(
+            "SEEDBED_RAY_ADDRESS is set, but `seedbed serve` trains on its own machine alone; a "
+            "cluster is for `seedbed dispatcher` beside `seedbed api`; unset it, or start those"
+        )
     stop = threading.Event()
     listener = bind(configuration.host, configuration.port)
     prepare(configuration)

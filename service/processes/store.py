@@ -2,13 +2,15 @@
 
 import contextlib
 
+from service.api.crowd import CONNECTIONS
+from service.api.streams import READERS
 from service.configuration import Configuration
 from service.folder import store_file
 from service.store.errors import StoreNotSharedError
 from service.store.ownership import own
 
-#: the API serves at most so many requests at once, each with one connection
-API_CONNECTIONS = 40
+#: for all requests that are worked on at once, and the streams' readers
+API_CONNECTIONS = CONNECTIONS + READERS
 
 
 def ownership(database_url: str) -> contextlib.AbstractContextManager[object]:

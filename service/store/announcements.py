@@ -22,6 +22,7 @@ class Announcement:
         lacking: data sets that none of them has -> what to do.
         shares: sweep -> how far its running trials are through their budget on average, 0 to 1.
         storage: what is wrong with storage; None: nothing that is known.
+        on_demand: whether more workers come when there is work for them.
     """
 
     workers: int = 0
@@ -29,6 +30,7 @@ class Announcement:
     lacking: Mapping[str, str] = field(default_factory=dict)
     shares: Mapping[str, float] = field(default_factory=dict)
     storage: str | None = None
+    on_demand: bool = False
 
 
 def announce(session: Session, name: str, holder: str, said: Announcement, now: Moment) -> None:
@@ -39,6 +41,7 @@ def announce(session: Session, name: str, holder: str, said: Announcement, now: 
         "lacking": dict(said.lacking),
         "shares": dict(said.shares),
         "storage": said.storage,
+        "on_demand": said.on_demand,
     }
     module: Any = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     values = {"holder": holder, "said_at": now, "content": content}
@@ -70,4 +73,5 @@ def heard(session: Session, name: str, now: Moment) -> Announcement | None:
         lacking=content.get("lacking", {}),
         shares=content.get("shares", {}),
         storage=content.get("storage"),
+        on_demand=content.get("on_demand", False),
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, Text, cast, insert, select, tuple_, update
+from sqlalchemy import Select, Text, cast, func, insert, select, tuple_, update
 from sqlalchemy import literal_column as words
 from sqlalchemy.orm import Session
 
@@ -164,6 +164,17 @@ def _write(
     statement = insert(replays).returning(replays.c.id)
     rows = [{"trial": trial, "author": author, **here} for trial, author in chosen]
     return sorted(session.scalars(statement, rows))
+
+
+def asked(session: Session) -> int:
+    """How many wait, of sweeps that are not being cancelled."""
+    query = (
+        select(func.count())
+        .select_from(replays)
+        .join(sweeps, sweeps.c.id == replays.c.sweep)
+        .where(_OPEN, replays.c.state == "waiting")
+    )
+    return session.scalar(query) or 0
 
 
 def waiting(session: Session, idle: Collection[tuple[str, str]]) -> list[Waiting]:

@@ -168,7 +168,7 @@ def staged(url: str, folder: Path, seed: int) -> Iterator[Stage]:
     engine = open_engine(url, 40)
     upgrade(engine)
     try:
-        with serving(engine, folder) as served:
+        with serving(engine, folder, rate_limit=0) as served:
             stage = Stage(served, seed)
             stage.fill()
             with _going_on(lambda: stage.end(64)):

@@ -40,11 +40,32 @@ def test_options_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     assert found.asked_workers == 3
 
 
+def test_a_cluster_has_room_for_more_workers_and_keeps_none_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """This machine keeps all that it has."""
+    assert (Configuration().least, Configuration(workers=3).least) == (os.cpu_count(), 3)
+    monkeypatch.setenv("SEEDBED_RAY_ADDRESS", "ray-head:6379")
+    found = Configuration()
+    assert (found.workers, found.least) == (16, 0)
+    assert Configuration(workers=4, least_workers=2).least == 2
+
+
 REFUSED = [
+    ("OIDC_AUDIENCE", "seedbed", "without SEEDBED_OIDC_ISSUER"),
+    ("OIDC_ISSUER", "http://issuer.example", "https:// address"),
+    ("OIDC_ISSUER", "https://issuer.example", "needs SEEDBED_OIDC_AUDIENCE"),
+    ("TRUSTED_PROXIES", "10.0.0.0/8, proxy", "holds addresses and networks"),
     ("AUTH", "key", "use one of the two"),
     ("ALLOWED_HOSTS", "https://seedbed.example.org", "without scheme, port or wildcard"),
     ("ALLOWED_HOSTS", "*.example.org", "without scheme, port or wildcard"),
     ("KEYS", "x", "no option SEEDBED_KEYS"),
+    ("RAY_ADDRESS", "ray-head", "should match pattern"),
+    ("RAY_ADDRESS", "ray://ray-head:10001", "should match pattern"),
+    ("RAY_NODE", "--node-manager-port=7000", "without SEEDBED_RAY_ADDRESS"),
+    ("LEAST_WORKERS", "1024", "more than SEEDBED_WORKERS"),
+    ("DRAIN_S", "-1", "greater than or equal to 0"),
+    ("IDLE_S", "inf", "finite number"),
     ("HOST", "0.0.0.0", "SSH tunnel"),  # noqa: S104 - it is refused
     ("HOST", "192.168.0.7", "loopback only"),
     ("HOST", "example.com", "loopback only"),
@@ -83,6 +104,17 @@ def test_another_address_than_loopback_needs_keys(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("SEEDBED_ALLOWED_HOSTS", "Seedbed.example.org, api,")
     assert Configuration().names == ("seedbed.example.org", "api")
     assert Configuration(host="lab7.example.org").names[-1] == "lab7.example.org"
+
+
+def test_values_of_an_issuers_claim_stand_for_scopes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written value=scope; one that is not is refused."""
+    issuer = {"auth": "keys", "oidc_issuer": "https://issuer.example", "oidc_audience": "seedbed"}
+    monkeypatch.setenv("SEEDBED_OIDC_SCOPES", "ml/team=submit, a=b=admin")
+    found = Configuration(**issuer).scopes_of_claims  # type: ignore[arg-type]
+    assert {k: v.value for k, v in found.items()} == {"ml/team": "submit", "a=b": "admin"}
+    monkeypatch.setenv("SEEDBED_OIDC_SCOPES", "ml-team=root")
+    with pytest.raises(ValidationError, match="written value=scope"):
+        Configuration(**issuer)  # type: ignore[arg-type]
 
 
 def test_an_error_never_shows_a_password(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import ray.exceptions
 from ray.exceptions import RayError, RayTaskError
 
 from workers.messages import Return
-from workers.pool import Pool
+from workers.pool import Call, Pool
 
 LOST: list[RayError] = [
     ray.exceptions.ActorDiedError(),
@@ -49,7 +49,7 @@ def pool_with(answer: Any) -> Pool:
     pool = Pool(1)
     pool._ray = StandIn(answer)
     pool._actors = {"worker-1": "actor"}
-    pool._calls = {"ref": "worker-1"}
+    pool._calls = {"ref": Call("worker-1")}
     return pool
 
 

@@ -34,7 +34,7 @@ def main(url: str, folder: str, lanes: str, workers: str, profile: str = "") -> 
     app = create_app(
         writing=sessions,
         reading=reading_factory(engine),
-        configuration=Configuration(state_folder=Path(folder)),
+        configuration=Configuration(state_folder=Path(folder), rate_limit=0),
         wake=dispatcher.wake,
         health=lambda: Health(
             store=True, dispatcher=True, workers=dispatcher.announcement().workers

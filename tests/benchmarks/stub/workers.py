@@ -36,6 +36,10 @@ class StubWorkers(Workers):
         self._replies.append(Reply(name, value=WorkerDescription(NUMERICS, node=name)))
         return name
 
+    def pending(self) -> frozenset[str]:
+        """None: each is there at once."""
+        return frozenset()
+
     def send(self, worker: str, order: Order) -> None:
         """Ends every trial of the order."""
         done = tuple(outcome(task, order.pack.steps) for task in order.add)

@@ -38,6 +38,9 @@ class FakeWorkers:
         self.replies.append(Reply(name, value=WorkerDescription(self.numerics, node=name)))
         return name
 
+    def pending(self) -> frozenset[str]:
+        return frozenset()
+
     def send(self, worker: str, order: Order) -> None:
         self.orders.append((worker, order))
         if self.kill_next:

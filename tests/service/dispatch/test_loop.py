@@ -111,7 +111,7 @@ def test_a_worker_that_dies_before_it_is_known_is_not_started_at_once_again(
 ) -> None:
     workers = FakeWorkers(1)
     dispatcher = Dispatcher(sessions, workers, RULES, "me")
-    dispatcher._spawn()
+    dispatcher._peers = dispatcher._fleet.adjust({})
     workers.replies = [Reply("worker-1", lost="no torch")]
     run(dispatcher, 5)
     assert workers.spawned == 1

@@ -1,0 +1,67 @@
+"""Has many requests at once wait in line for few rooms, so that no busy hour is an error.
+
+A request holds a thread at times and connections of the store between, and asks for the one while
+it holds the other. Were more let in than there are of both, those inside could wait for each other
+until a time limit made errors of them. So no more are let in, and the line is here, where a request
+holds nothing yet. What takes long has rooms of its own, and never all of them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from service.api.limits import PROBES
+from service.api.refusal import Receive, Refusal, Scope, Send, refuse
+from service.api.safety import with_safe_headers
+
+#: requests that are worked on at once, and of those that read whole sweeps
+ROOMS = 16
+LONG_ROOMS = 4
+#: each may hold two connections of the store at once, one that reads and one that writes
+CONNECTIONS = 2 * (ROOMS + LONG_ROOMS)
+#: where whole sweeps are read
+_LONG = ("/report", "/audit", "/compare", "/findings")
+#: streams have places of their own
+_STREAM = "/events"
+#: who finds the line full comes back after so long
+RETRY_AFTER_S = 2
+
+
+class Crowd:
+    """ASGI middleware, before anything of a request is read.
+
+    Args:
+        app: what comes after it.
+        most: requests in this process at once, those in line included.
+    """
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], most: int) -> None:
+        self._app = app
+        self._most = most
+        self._here = 0
+        self._rooms = asyncio.Semaphore(ROOMS)
+        self._long_rooms = asyncio.Semaphore(LONG_ROOMS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lets one request in when there is room."""
+        path = scope.get("path", "")
+        if scope["type"] != "http" or path in PROBES or path.endswith(_STREAM):
+            await self._app(scope, receive, send)
+            return
+        if self._here >= self._most:
+            await refuse(
+                with_safe_headers(scope, send),
+                Refusal(
+                    503,
+                    f"{self._most:,} requests are being answered or wait in line here, and no more "
+                    "do at once; nothing was done",
+                    f"ask again in {RETRY_AFTER_S} s; more API processes answer more",
+                    retry_after=str(RETRY_AFTER_S),
+                ),
+            )
+            return
+        self._here += 1
+        try:
+            async with self._long_rooms if path.endswith(_LONG) else self._rooms:
+                await self._app(scope, receive, send)
+        finally:
+            self._here -= 1

@@ -1,0 +1,75 @@
+"""Enforces the rate limit of whoever asks: 429 with what to wait for, before any route is asked."""
+
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from service.api.identity import PRINCIPAL, Principal
+from service.api.refusal import Receive, Refusal, Scope, Send, refuse
+from service.bus.limits import WINDOW_S, Limits, Verdict
+
+#: what watches the service must see it when it is busiest
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+class Limited:
+    """ASGI middleware behind the guard, which says who asks.
+
+    Args:
+        app: what comes after it.
+        limits: what counts; None where there is no limit.
+    """
+
+    def __init__(
+        self, app: Callable[[Scope, Receive, Send], Awaitable[None]], limits: Limits | None
+    ) -> None:
+        self._app = app
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Counts one request."""
+        if self._limits is None or scope["type"] != "http" or scope["path"] in PROBES:
+            await self._app(scope, receive, send)
+            return
+        found = await self._limits.take(caller(scope))
+        headers = told(self._limits, found)
+
+        async def with_limit(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                named = [(k.encode(), v.encode()) for k, v in headers.items()]
+                message = {**message, "headers": [*message.get("headers", []), *named]}
+            await send(message)
+
+        if found.allowed:
+            await self._app(scope, receive, with_limit)
+            return
+        wait_s = max(1, math.ceil(found.retry_s))
+        most = self._limits.rate.requests
+        await refuse(
+            with_limit,
+            Refusal(
+                429,
+                f"more than {most:,} requests in a minute: {most:,} is the limit of each key, or "
+                "of each address where there are no keys; nothing was done",
+                f"wait {wait_s} s and ask again; `RateLimit` in every reply says what is left, and "
+                "SEEDBED_RATE_LIMIT what it is",
+                retry_after=str(wait_s),
+            ),
+        )
+
+
+def caller(scope: Scope) -> str:
+    """Whose requests are counted together: those of a key, of a log-in, or of an address."""
+    who: Principal = scope[PRINCIPAL]
+    if who.key or who.session:
+        return f"key:{who.key}" if who.key else f"session:{who.session}"
+    client = scope.get("client")
+    return f"address:{client[0] if client else 'unknown'}"
+
+
+def told(limits: Limits, found: Verdict) -> dict[str, str]:
+    """The limit and what is left of it, as draft-ietf-httpapi-ratelimit-headers has them."""
+    return {
+        "ratelimit-policy": f'"requests";q={limits.rate.requests};w={WINDOW_S}',
+        "ratelimit": f'"requests";r={found.remaining};t={math.ceil(found.full_s)}',
+    }

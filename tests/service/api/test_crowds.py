@@ -1,0 +1,137 @@
+"""Many clients at once: they wait in line and are answered; who asks too often is told to wait."""
+
+import asyncio
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import Engine
+
+from service.api.crowd import Crowd
+from service.bus.redis import RedisBus
+from service.client import Client
+from tests.service.api.keyed import Keyed
+from tests.service.samples import spec
+from tests.service.serving import Served, serving
+
+pytestmark = pytest.mark.anyio
+ROOT = "/api/v1/sweeps"
+CLIENTS = 200
+
+
+def submit(served: Served) -> str:
+    with Client(served.url) as client:
+        found: str = client.submit(spec())["id"]
+        return found
+
+
+async def at_once(url: str, asked: list[tuple[str, str]]) -> list[httpx.Response]:
+    """Every request by a client of its own, all at one time."""
+    limits = httpx.Limits(max_connections=len(asked), max_keepalive_connections=0)
+    async with httpx.AsyncClient(
+        base_url=url, timeout=120, limits=limits, trust_env=False
+    ) as client:
+        options = [{"json": {}} if method == "POST" else {} for method, _ in asked]
+        return await asyncio.gather(
+            *(
+                client.request(method, path, **more)  # type: ignore[arg-type]
+                for (method, path), more in zip(asked, options, strict=True)
+            )
+        )
+
+
+async def test_two_hundred_clients_at_once_are_all_answered(engine: Engine, tmp_path: Path) -> None:
+    """Readers, writers of one sweep, and reports, on each database: nobody meets an error."""
+    with serving(engine, tmp_path, rate_limit=0) as served:
+        sweep = submit(served)
+        served.train_all()
+        waiting = submit(served)
+        kinds = [
+            ("GET", f"{ROOT}/{sweep}/progress"),
+            ("POST", f"{ROOT}/{waiting}/pause"),
+            ("GET", ROOT),
+            ("POST", f"{ROOT}/{waiting}/resume"),
+        ]
+        asked = [kinds[n % 4] for n in range(CLIENTS - 8)]
+        asked += [("GET", f"{ROOT}/{sweep}/report")] * 8
+        replies = await at_once(served.url, asked)
+        assert {r.status_code for r in replies} <= {200, 409}, [
+            r.text for r in replies if r.status_code >= 500
+        ]
+
+
+async def test_a_line_that_is_full_says_when_to_come_back() -> None:
+    """And probes, metrics and streams do not stand in it."""
+    app, going = FastAPI(), asyncio.Event()
+
+    @app.get("/slow")
+    async def slow() -> str:
+        await going.wait()
+        return "done"
+
+    @app.get("/healthz")
+    async def alive() -> str:
+        return "alive"
+
+    app.add_middleware(Crowd, most=20)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as api:
+        waiting = [asyncio.create_task(api.get("/slow")) for _ in range(20)]
+        await anyio.wait_all_tasks_blocked()
+        refused = await api.get("/slow")
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "2"
+        assert "content-security-policy" in refused.headers
+        assert refused.json()["title"] == "Not available now"
+        assert (await api.get("/healthz")).status_code == 200
+        going.set()
+        assert {(await task).status_code for task in waiting} == {200}
+        assert (await api.get("/slow")).status_code == 200
+
+
+async def test_who_asks_too_often_is_told_how_long_to_wait(sqlite: Engine, tmp_path: Path) -> None:
+    with serving(sqlite, tmp_path, rate_limit=5) as served:
+        async with httpx.AsyncClient(base_url=served.url, trust_env=False) as api:
+            replies = [await api.get(ROOT) for _ in range(7)]
+            assert [r.status_code for r in replies] == [200] * 5 + [429] * 2
+            assert replies[0].headers["ratelimit-policy"] == '"requests";q=5;w=60'
+            assert replies[0].headers["ratelimit"].startswith('"requests";r=4;t=')
+            refused = replies[-1]
+            assert 10 <= int(refused.headers["retry-after"]) <= 12
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert refused.json()["title"] == "Too many requests"
+            assert "content-security-policy" in refused.headers
+            assert (await api.get("/healthz")).status_code == 200
+            assert "ratelimit" not in (await api.get("/healthz")).headers
+
+
+async def test_each_key_has_a_limit_of_its_own(sqlite: Engine, tmp_path: Path) -> None:
+    """Of one address, too."""
+    keyed = Keyed(sqlite, tmp_path, {"rate_limit": 3})
+    for name in ("ada", "eve"):
+        async with keyed.client(keyed.key(name, "read")) as api:
+            found = [(await api.get(ROOT)).status_code for _ in range(4)]
+        assert found == [200, 200, 200, 429]
+
+
+async def test_two_processes_keep_one_limit(
+    sqlite: Engine, tmp_path: Path, redis_server: str
+) -> None:
+    buses = [RedisBus(redis_server), RedisBus(redis_server)]
+    options = {"redis_url": redis_server, "rate_limit": 6}
+    with (
+        serving(sqlite, tmp_path, buses[0], **options) as one,
+        serving(sqlite, tmp_path, buses[1], **options) as two,
+    ):
+        async with httpx.AsyncClient(trust_env=False) as api:
+            await api.get(one.url + "/healthz")
+            found = [
+                (await api.get(url + ROOT)).status_code
+                for _ in range(4)
+                for url in (one.url, two.url)
+            ]
+        assert found == [200] * 6 + [429] * 2
+    for bus in buses:
+        bus.close()

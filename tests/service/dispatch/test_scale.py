@@ -1,0 +1,195 @@
+"""How many workers there should be, as tables, and a fleet that follows them."""
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+from structlog.testing import capture_logs
+
+from service.dispatch import fleet
+from service.dispatch.decide import Slot, Waiting
+from service.dispatch.loop import Dispatcher, Rules
+from service.dispatch.scale import Change, Member, change, target, wanted
+from service.dispatch.unfit import unfit
+from tests.service.dispatch.stand_ins import FakeWorkers, look, run, submit
+from workers.messages import PackSpec
+from workers.pool import Reply
+
+PACK = PackSpec("deep_mlp", {"depth": 3}, 100, 1000, 1, "end")
+OTHER = replace(PACK, shared={"depth": 5})
+QUEUE = Waiting("one", 0, PACK, claimable=64, pinned=None)
+FULL = Slot("w", idle=False, held=64, pack=PACK, classes={}, holds={"one": 64})
+ELASTIC = Rules(lanes=4, slice_s=1.0, max_attempts=2, least=0, idle_s=30.0)
+
+
+@pytest.mark.parametrize(
+    ("slots", "queues", "options", "expected"),
+    [
+        ([], [], {}, 0),
+        ([], [replace(QUEUE, claimable=1)], {}, 1),
+        ([], [QUEUE], {}, 1),
+        ([], [replace(QUEUE, claimable=65)], {}, 2),
+        ([FULL], [], {}, 1),
+        ([FULL], [QUEUE], {}, 2),
+        ([replace(FULL, held=32)], [replace(QUEUE, claimable=32)], {}, 1),
+        ([replace(FULL, held=0)], [], {}, 0),
+        # packs are not shared between structures, and are between sweeps of one
+        ([], [QUEUE, replace(QUEUE, structure=1, pack=OTHER, claimable=1)], {}, 2),
+        ([], [replace(QUEUE, claimable=32), replace(QUEUE, sweep="two", claimable=32)], {}, 1),
+        # suspects are parted: eight of 64 lanes, then two, then each alone
+        ([], [replace(QUEUE, claimable=0, suspects=20, losses=2)], {}, 3),
+        ([], [replace(QUEUE, claimable=0, suspects=3, losses=4)], {}, 3),
+        ([replace(FULL, held=3, sealed=True)], [], {}, 1),
+        ([], [], {"replays": 2}, 2),
+        # an owner who may have no more asks for no more
+        ([], [replace(QUEUE, claimable=640)], {"most": 64}, 1),
+        ([FULL], [replace(QUEUE, claimable=640)], {"most": 64}, 1),
+        ([FULL], [QUEUE, replace(QUEUE, sweep="two", owner="b")], {"most": 64}, 2),
+    ],
+)
+def test_what_there_is_to_do_says_how_many_workers(
+    slots: list[Slot], queues: list[Waiting], options: dict[str, int], expected: int
+) -> None:
+    assert wanted(slots, queues, 64, **options) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "least", "most", "expected"), [(0, 0, 4, 0), (0, 2, 4, 2), (3, 2, 4, 3), (9, 2, 4, 4)]
+)
+def test_the_options_bound_it(asked: int, least: int, most: int, expected: int) -> None:
+    assert target(asked, least, most) == expected
+
+
+BUSY, YOUNG = Member("busy"), Member("young", idle_s=5.0)
+OLD, OLDER = Member("old", idle_s=31.0), Member("older", idle_s=40.0)
+FIRST, LAST = Member("first", pending=True), Member("last", pending=True)
+
+
+@pytest.mark.parametrize(
+    ("members", "aim", "expected"),
+    [
+        ([], 2, Change(more=2)),
+        ([BUSY], 1, Change()),
+        ([BUSY, YOUNG], 0, Change()),  # idle for too short a while
+        ([BUSY, OLD], 0, Change(go=("old",))),
+        ([OLD, OLDER], 1, Change(go=("older",))),
+        ([FIRST, LAST, OLD], 2, Change(go=("last",))),
+        ([FIRST, LAST, OLD], 0, Change(go=("last", "first", "old"))),
+        ([BUSY, FIRST], 3, Change(more=1)),  # one that waits for its place is counted
+    ],
+)
+def test_who_waits_for_a_place_goes_first_and_who_trains_never(
+    members: list[Member], aim: int, expected: Change
+) -> None:
+    assert change(members, aim, 30.0) == expected
+
+
+class Clock:
+    """A time that a test moves."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    for module in (fleet, "service.dispatch.loop"):
+        target = module if isinstance(module, str) else module.__name__
+        monkeypatch.setattr(f"{target}.time", found)
+    return found
+
+
+class Waiting4Place(FakeWorkers):
+    """Workers that have no place until a test gives them one."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.placeless: set[str] = set()
+        self.room = False
+
+    def spawn(self) -> str:
+        name = super().spawn()
+        if not self.room:
+            self.placeless.add(name)
+            self.replies.pop()
+        return name
+
+    def pending(self) -> frozenset[str]:
+        return frozenset(self.placeless)
+
+
+def test_workers_come_with_work_and_go_after_it(
+    sessions: sessionmaker[Session], clock: Clock
+) -> None:
+    """None at first; as many as the work fills; and none again once they were idle."""
+    workers = FakeWorkers(3)
+    dispatcher = Dispatcher(sessions, workers, ELASTIC, "me")
+    run(dispatcher, 5)
+    assert workers.spawned == 0
+    assert dispatcher.announcement().on_demand
+    sweep = submit(sessions)
+    for _ in range(40):
+        clock.now += 1.1
+        run(dispatcher, 1)
+    assert look(sessions, sweep).state == "finished"
+    assert workers.spawned == 3
+    clock.now += 31.0
+    run(dispatcher, 3)
+    assert sorted(workers.discarded) == ["worker-1", "worker-2", "worker-3"]
+    assert dispatcher.announcement().workers == 0
+
+
+def test_one_that_waits_for_a_place_is_neither_lost_nor_stillborn_and_goes_with_its_work(
+    sessions: sessionmaker[Session], clock: Clock
+) -> None:
+    """However long no node comes: patience begins once there is a place."""
+    workers = Waiting4Place(3)
+    dispatcher = Dispatcher(sessions, workers, ELASTIC, "me")
+    sweep = submit(sessions)
+    with capture_logs() as logged:
+        for _ in range(50):
+            clock.now += 600.0
+            run(dispatcher, 1)
+    assert workers.spawned == 3
+    assert workers.discarded == []
+    assert [line["event"] for line in logged] == []
+    with sessions.begin() as session:
+        from service.store import sweeps  # noqa: PLC0415
+
+        sweeps.pause(session, sweep)
+    for _ in range(20):
+        clock.now += 2.0
+        run(dispatcher, 1)
+    assert sorted(workers.discarded) == ["worker-1", "worker-2", "worker-3"]
+
+
+def test_a_machine_that_is_unfit_is_said_once_with_its_cure(
+    sessions: sessionmaker[Session], clock: Clock
+) -> None:
+    workers = Waiting4Place(1)
+    dispatcher = Dispatcher(sessions, workers, Rules(4, 1.0, 2), "me")
+    why = (
+        "ActorDiedError: The actor died because of an error raised in its creation task, "
+        "ray::Worker.__init__() (pid={})\nModuleNotFoundError: No module named 'torch'"
+    )
+    with capture_logs() as logged:
+        for _ in range(40):
+            clock.now += 40.0
+            run(dispatcher, 1)
+            workers.replies = [
+                Reply(name, lost=why.format(clock.now)) for name in dispatcher._peers
+            ]
+    events = [line["event"] for line in logged]
+    assert events.count("worker_unfit") == 1
+    assert set(events) == {"worker_unfit"}
+    assert 2 < workers.spawned < 25  # not whenever it might be
+    [said] = [line for line in logged if line["event"] == "worker_unfit"]
+    assert said["why"] == "ModuleNotFoundError: No module named 'torch'"
+    assert "worker image" in said["cure"]
+
+
+def test_a_node_that_went_away_is_not_unfit() -> None:
+    assert unfit("ActorDiedError: The actor died because its node has died.") is None
