@@ -91,20 +91,20 @@ class Part:
         self.name = name
         self.log = folder / f"{name}.log"
         self._words = [*prefix, *words]
-        self._environment = {**environment, MARK: str(folder)}
+        self.environment = {**environment, MARK: str(folder)}
         self._user = user
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, stdin: int = subprocess.DEVNULL) -> None:
         """Starts it; its log goes on where it stood."""
         assert not self.alive, f"{self.name} runs already"
         with self.log.open("ab") as sink:
             self.process = subprocess.Popen(
                 self._words,
-                env=self._environment,
+                env=self.environment,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 start_new_session=True,
                 user=self._user,
             )
@@ -146,11 +146,14 @@ class Part:
 
 
 def service(
-    name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path
+    name: str,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    module: str = "service.cli.app",
 ) -> Part:
     """A process of Seedbed itself."""
-    words = [sys.executable, "-m", "service.cli.app", *command]
-    return Part(name, words, environment, folder)
+    return Part(name, [sys.executable, "-m", module, *command], environment, folder)
 
 
 def redis(port: int, folder: Path, *, host: str = "127.0.0.1") -> Part:

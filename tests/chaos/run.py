@@ -80,6 +80,7 @@ def run(
         PartError: a part did not come up.
     """
     store = folder / "undisturbed.db"
+    undisturbed.warm(folder)
     beside = undisturbed.begin(store, trials, steps)
     try:
         with sites(folder) as site:
@@ -92,7 +93,7 @@ def run(
             events = Counter({event: site.logged(event) for event in EVENTS})
             wrong = [] if again == sweep else ["the same submission made a second sweep"]
             wrong += answers(site, sweep, record)
-        beside.wait(limit_s)
+        undisturbed.ended(beside, store.with_suffix(".log"), limit_s)
     finally:
         beside.kill()
         beside.wait()

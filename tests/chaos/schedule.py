@@ -15,6 +15,8 @@ class Kind(StrEnum):
     WORKER_FROZEN = "worker frozen"
     #: SIGKILL of a Ray node and of all actors on it; another takes its place after a while
     NODE_KILLED = "node killed"
+    #: SIGSTOP of a Ray node and of all actors on it until it was given up, then SIGCONT
+    NODE_FROZEN = "node frozen"
     #: no packet passes between a Ray node and the others for a while
     NODE_CUT_OFF = "node cut off"
     #: SIGKILL of the dispatcher that has the lease; it is started again as a standby

@@ -33,7 +33,7 @@ def test_a_seed_repeats_its_schedule_and_another_has_another() -> None:
 
 
 @pytest.mark.parametrize(
-    ("faults", "trials", "words"), [(3, 2000, "ask for 12 or more"), (30, 24, "more trials")]
+    ("faults", "trials", "words"), [(3, 2000, "ask for 13 or more"), (30, 24, "more trials")]
 )
 def test_a_schedule_that_cannot_be_is_refused(faults: int, trials: int, words: str) -> None:
     with pytest.raises(ValueError, match=words):

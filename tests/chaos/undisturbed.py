@@ -19,7 +19,8 @@ from service.spec import parse
 from service.store import sweeps
 from service.store.engine import open_engine, session_factory, upgrade
 from service.store.progress import progress
-from tests.chaos.sweep import spec
+from tests.chaos.parts import START_S, PartError
+from tests.chaos.sweep import CELLS, spec
 from workers.messages import Order
 from workers.pool import Reply
 
@@ -47,6 +48,9 @@ class Alone:
             value = self._trainer.describe() if order is None else self._trainer.advance(order)
             found.append(Reply("alone", value=value))
         return found
+
+    def pending(self) -> frozenset[str]:
+        return frozenset()
 
     def discard(self, worker: str) -> None:
         raise AssertionError("nothing is lost where nothing happens")
@@ -76,6 +80,30 @@ def train(store: Path, trials: int, steps: int) -> None:
     dispatcher = Dispatcher(sessions, Alone(Trainer("cpu")), Rules(64, 1.0, 1), "alone")
     dispatcher.run(Finished(sessions, sweep), 0.0)
     engine.dispose()
+
+
+def warm(folder: Path) -> None:
+    """Compiles what packs need, once: under fire a first call would be shot before it is kept.
+
+    Raises:
+        PartError: it did not end well.
+    """
+    ended(begin(folder / "warm.db", CELLS, 100), folder / "warm.log", START_S * 5)
+
+
+def ended(process: "subprocess.Popen[bytes]", log: Path, limit_s: float) -> None:
+    """Waits for its end.
+
+    Raises:
+        PartError: it did not end well; its log says why.
+    """
+    try:
+        if process.wait(limit_s) == 0:
+            return
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    raise PartError(f"the undisturbed run failed: {log.read_text(errors='replace')[-3000:]}")
 
 
 def begin(store: Path, trials: int, steps: int) -> "subprocess.Popen[bytes]":

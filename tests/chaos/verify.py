@@ -77,16 +77,16 @@ def _trials(session: Session, sweep: str) -> dict[Place, Ended]:
     for r in session.execute(query):
         metrics.setdefault(r.trial, []).append((r.metric, repr(r.final), repr(r.best), r.best_step))
     query = (
-        select(trials, cells.c.index, outcome_rows)
+        select(trials, cells.c.index.label("place"), outcome_rows)
         .join(cells, cells.c.id == trials.c.cell)
         .outerjoin(outcome_rows, outcome_rows.c.trial == trials.c.id)
         .where(trials.c.sweep == sweep)
     )
     found: dict[Place, Ended] = {}
     for r in session.execute(query):
-        place = r.index, r.seed
+        place = int(r.place), int(r.seed)
         if place in found:
-            raise AssertionError(f"cell {r.index}, seed {r.seed} has two rows")
+            raise AssertionError(f"cell {r.place}, seed {r.seed} has two rows")
         found[place] = Ended(
             r.state,
             r.steps,

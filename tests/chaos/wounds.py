@@ -2,15 +2,21 @@
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import psutil
 
-from tests.chaos.parts import START_S, Part
+from tests.chaos import network
+from tests.chaos.cluster import Node
+from tests.chaos.parts import START_S, Part, tree
 from tests.chaos.schedule import Fault, Kind
-from tests.chaos.site import Site, await_store, pick
+from tests.chaos.site import Site, await_store, clock_of, pick
 
+P = TypeVar("P", bound=Part)
+#: a node that says nothing for so long was given up, if anybody needed it
+GIVEN_UP_S = 30.0
 #: a fault whose effect nobody noticed by then is healed all the same
 LONGEST_S = 120.0
 
@@ -103,7 +109,9 @@ def _noticed(was: bool, what: str) -> str:
     return f"the dispatcher noticed {what}" if was else f"no dispatcher noticed {what}"
 
 
-def _killed(fault: Fault, part: Part | None, back: Callable[[], object]) -> Wound | None:
+def _killed(
+    fault: Fault, part: Part | None, back: Callable[[], object] = lambda: None
+) -> Wound | None:
     """A part is killed, and started again after a while."""
     if part is None or not part.alive:
         return None
@@ -119,7 +127,7 @@ def _killed(fault: Fault, part: Part | None, back: Callable[[], object]) -> Woun
     return Wound(fault, target, part, _after(began, fault.while_s), heal, began)
 
 
-def _there(parts: list[Part], away: set[str]) -> list[Part]:
+def _there(parts: Sequence[P], away: set[str]) -> list[P]:
     return [part for part in parts if part.alive and part.name not in away]
 
 
@@ -130,6 +138,88 @@ def _standby_killed(site: Site, fault: Fault, away: set[str]) -> Wound | None:
 
 def _node_killed(site: Site, fault: Fault, away: set[str]) -> Wound | None:
     return _killed(fault, pick(fault.which, _there(site.nodes, away)))
+
+
+def _node_frozen(site: Site, fault: Fault, away: set[str]) -> Wound | None:
+    node = pick(fault.which, _there(site.nodes, away))
+    if node is None:
+        return None
+    frozen, before = tree(node.pid), site.logged("worker_lost")
+    for process in frozen:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.suspend()
+
+    def heal() -> str:
+        noticed = _noticed(site.logged("worker_lost") > before, "its silence")
+        for process in frozen:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
+        return f"{noticed}; then all of it went on"
+
+    return _given_up(site, fault, node, before, heal)
+
+
+def _node_cut_off(site: Site, fault: Fault, away: set[str]) -> Wound | None:
+    node = pick(fault.which, _there(site.nodes, away))
+    if node is None:
+        return None
+    before, cable, began = site.logged("worker_lost"), node.cable, time.monotonic()
+    network.cut(cable)
+
+    def heal() -> str:
+        network.mend(cable)
+        noticed = _noticed(site.logged("worker_lost") > before, "the cut")
+        return f"{noticed}; mended after {time.monotonic() - began:.1f} s"
+
+    return _given_up(site, fault, node, before, heal)
+
+
+def _given_up(site: Site, fault: Fault, node: Node, before: int, heal: Callable[[], str]) -> Wound:
+    """Every other time for long enough that its worker is given up, else for a short while."""
+    began, long = time.monotonic(), fault.which % 2 == 0
+
+    def over() -> bool:
+        aged = time.monotonic() - began
+        lost = site.logged("worker_lost") > before
+        return aged >= (GIVEN_UP_S if long and not lost else fault.while_s)
+
+    target = f"{node.name} (pid {node.pid}), {'for long' if long else 'for a moment'}"
+    return Wound(fault, target, node, over, heal, began)
+
+
+def _clock_jumps(site: Site, fault: Fault, away: set[str]) -> Wound | None:
+    part = _active(site, away)
+    if part is None:
+        return None
+    hours = (fault.which % 12 + 1) * (-1) ** fault.which
+    clock = clock_of(part)
+    clock.write_text(str(hours))
+
+    def heal() -> str:
+        clock.write_text("0")
+        return "it was right again, and no lease had changed hands for it"
+
+    began = time.monotonic()
+    return Wound(
+        fault, f"{part.name}, by {hours:+d} h", None, _after(began, fault.while_s), heal, began
+    )
+
+
+def _storage_full(site: Site, fault: Fault, away: set[str]) -> Wound | None:
+    if site.storage is None:
+        return None
+    ballast = site.storage / "ballast"
+    with contextlib.suppress(OSError), ballast.open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    began = time.monotonic()
+
+    def heal() -> str:
+        ballast.unlink(missing_ok=True)
+        return f"there was room again after {time.monotonic() - began:.1f} s"
+
+    over = _after(began, fault.while_s)
+    return Wound(fault, "checkpoints' disk", None, over, heal, began)
 
 
 def _api_killed(site: Site, fault: Fault, away: set[str]) -> Wound | None:
@@ -171,25 +261,31 @@ def _active_killed(site: Site, fault: Fault, away: set[str]) -> Wound | None:
 
 
 def _active_frozen(site: Site, fault: Fault, away: set[str]) -> Wound | None:
+    """Until its successor has recorded something, with workers of its own."""
     part = _active(site, away)
     if part is None or not _there(site.standbys(), away):
         return None
     began, pid, lost = time.monotonic(), part.pid, site.logged("lease_lost")
     part.stop()
-    taken: list[float] = []
+    taken, recorded = list[float](), list[int]()
 
     def over() -> bool:
         _note_successor(site, pid, began, taken)
-        return bool(taken) and time.monotonic() - began >= fault.while_s
+        found = site.recorded()
+        if taken and found is not None:
+            recorded.append(found)
+        return bool(recorded) and recorded[-1] > recorded[0]
 
     def heal() -> str:
+        worked = bool(recorded) and recorded[-1] > recorded[0]
         part.go_on()
         deadline = time.monotonic() + START_S
         while taken and site.logged("lease_lost") == lost and time.monotonic() < deadline:
             time.sleep(0.1)
         told = site.logged("lease_lost") > lost
         woke = "it woke, saw that its lease was lost and wrote nothing" if told else "it woke"
-        return f"{_succession(taken)}; {woke}"
+        did = "recorded outcomes" if worked else "recorded nothing while it slept"
+        return f"{_succession(taken)} and {did}; {woke}"
 
     return Wound(fault, f"{part.name} (pid {pid})", part, over, heal, began)
 
@@ -208,6 +304,10 @@ _DEALERS: dict[Kind, Callable[[Site, Fault, set[str]], Wound | None]] = {
     Kind.WORKER_KILLED: _worker_killed,
     Kind.WORKER_FROZEN: _worker_frozen,
     Kind.NODE_KILLED: _node_killed,
+    Kind.NODE_FROZEN: _node_frozen,
+    Kind.NODE_CUT_OFF: _node_cut_off,
+    Kind.CLOCK_JUMPS: _clock_jumps,
+    Kind.STORAGE_FULL: _storage_full,
     Kind.ACTIVE_KILLED: _active_killed,
     Kind.ACTIVE_FROZEN: _active_frozen,
     Kind.STANDBY_KILLED: _standby_killed,
