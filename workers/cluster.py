@@ -35,11 +35,15 @@ class ClusterRay:
     Args:
         address: host:port of its head's GCS.
         words: more words for `ray start` of the own node, such as its ports.
+        namespace: those of one store see each other's workers, see `Pool.clear_others`.
     """
 
-    def __init__(self, address: str, words: Sequence[str] = ()) -> None:
+    def __init__(
+        self, address: str, words: Sequence[str] = (), namespace: str | None = None
+    ) -> None:
         self._address = address
         self._words = list(words)
+        self._namespace = namespace
         self._ray: Any = None
         self._node: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
@@ -65,6 +69,7 @@ class ClusterRay:
         try:
             ray.init(
                 address=self._address,
+                namespace=self._namespace,
                 _temp_dir=str(self._folder),  # tells the own node from others of this machine
                 log_to_driver=False,
                 logging_level=logging.ERROR,

@@ -1,6 +1,7 @@
 """The pool of Ray actors: starts them, calls them one at a time, and says which were lost."""
 
 import contextlib
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -81,6 +82,7 @@ class Pool:
         self._calls: dict[Any, Call] = {}
         self._spawned = 0
         self._ray: Any = None
+        self._name = secrets.token_hex(8)
 
     def start(self) -> None:
         """Starts or joins Ray; takes some seconds."""
@@ -91,10 +93,25 @@ class Pool:
         self._spawned += 1
         name = f"worker-{self._spawned}"
         gpus = 1.0 if self._device.startswith("cuda") else 0.0
-        actor = actor_class(self._ray, self._environment, gpus).remote(self._device)
+        hosted = actor_class(self._ray, self._environment, gpus)
+        actor = hosted.options(name=f"{self._name}:{name}").remote(self._device)
         self._actors[name] = actor
         self._calls[actor.__ray_call__.remote(place)] = Call(name, placing=True)
         return name
+
+    def clear_others(self) -> int:
+        """Ends workers of other pools on the same store, and says how many; only the active may.
+
+        A dispatcher that hangs or is frozen keeps its node alive, and so its workers their places:
+        whoever takes over would wait for them as long as it sleeps.
+        """
+        found = [n for n in self._ray.util.list_named_actors() if n.partition(":")[0] != self._name]
+        ended = 0
+        for name in found:
+            with contextlib.suppress(ValueError, self._ray.exceptions.RayError):  # gone meanwhile
+                self._ray.kill(self._ray.get_actor(name))
+                ended += 1
+        return ended
 
     def pending(self) -> frozenset[str]:
         """Workers for which there is no place yet, or whose process only starts.

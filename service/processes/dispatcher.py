@@ -1,6 +1,7 @@
 """The dispatcher's process: it prepares its workers' Ray, waits for the lease, and dispatches."""
 
 import contextlib
+import hashlib
 import os
 import secrets
 import shlex
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import structlog
+from sqlalchemy import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.bus.choice import bus_of, waking
@@ -77,7 +79,7 @@ def dispatch(configuration: Configuration) -> None:
         )
         ending.enter_context(waking(bus, dispatcher.wake))
         say(f"dispatcher {name} is ready; Ctrl-C stops it, nothing is lost")
-        lead(dispatcher, sessions, name, stop, pulse.beat)
+        lead(dispatcher, sessions, name, stop, pulse.beat, pool.clear_others)
 
 
 def lead(
@@ -86,10 +88,15 @@ def lead(
     holder: str,
     stop: threading.Event,
     beat: Callable[[str], None] = lambda _: None,
+    clear_others: Callable[[], int] = lambda: 0,
 ) -> None:
-    """Dispatches while this process has the lease, and waits for it otherwise."""
+    """Dispatches while this process has the lease, and waits for it otherwise.
+
+    Args:
+        clear_others: ends workers that an earlier dispatcher still has, and says how many.
+    """
     while await_lease(sessions, holder, stop, say, lambda: beat("waiting")):
-        log.info("lease_taken", holder=holder)
+        log.info("lease_taken", holder=holder, workers_of_others=clear_others())
         try:
             dispatcher.run(stop, beat=lambda: beat("active"))
         except LeaseLostError as error:
@@ -137,8 +144,15 @@ def pool_of(configuration: Configuration) -> Pool:
     if configuration.ray_address is None:
         return Pool(configuration.workers, device)
     words = shlex.split(configuration.ray_node)
-    cluster = ClusterRay(configuration.ray_address, words)
+    cluster = ClusterRay(configuration.ray_address, words, namespace_of(configuration.database_url))
     return Pool(configuration.workers, device, host=cluster)
+
+
+def namespace_of(database_url: str) -> str:
+    """One for each store: host, port and name; several Seedbeds may share a cluster."""
+    url = make_url(database_url)
+    where = f"{url.host}:{url.port}/{url.database}?{sorted(url.query.items())}"
+    return f"seedbed-{hashlib.sha256(where.encode()).hexdigest()[:16]}"
 
 
 def rules_of(configuration: Configuration) -> Rules:

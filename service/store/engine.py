@@ -27,7 +27,7 @@ REACHES = {
 #: the server's: a session whose process is frozen or cut off within a transaction ends, and with it
 #: its locks, of the dispatcher's lease or of a sweep, which nobody else could take before
 FENCED = {
-    "idle_in_transaction_session_timeout": "30s",
+    "idle_in_transaction_session_timeout": "15s",
     "tcp_keepalives_idle": "5s",
     "tcp_keepalives_interval": "2s",
     "tcp_keepalives_count": "3",
