@@ -46,9 +46,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=30)
     parser.add_argument("--trials", type=int, default=2048, help=f"a multiple of {CELLS}")
     parser.add_argument("--steps", type=int, default=800, help="of a trial; longer lasts longer")
-    parser.add_argument(
-        "--kinds", default="", help="by comma; all that can be dealt here"
-    )
+    parser.add_argument("--kinds", default="", help="by comma; all that can be dealt here")
     parser.add_argument("--limit", type=float, default=1200.0, help="seconds; then it has failed")
     parser.add_argument("--page", type=Path, default=PAGE, help="where the page is written")
     return parser.parse_args()

@@ -1,5 +1,5 @@
 """Stores for these tests, as the service's tests have them."""
 
-from tests.service.conftest import engine
+from tests.service.conftest import bare, engine
 
-__all__ = ["engine"]
+__all__ = ["bare", "engine"]

@@ -39,7 +39,7 @@ def test_a_missing_trial_and_other_hashes_are_differences() -> None:
     assert len(found) == 4
 
 
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("bare", ["postgresql"], indirect=True)
 def test_the_database_sees_a_second_write(engine: Engine) -> None:
     """Even one that leaves the same row; what is rolled back was never written."""
     with engine.begin() as connection:  # as if the schema refused nothing

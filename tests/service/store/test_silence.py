@@ -15,7 +15,7 @@ from service.store import lease
 from service.store.engine import open_engine, reading_factory, session_factory
 
 #: a SQLite file is one host's alone, and its lock dies with its process
-pytestmark = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+pytestmark = pytest.mark.parametrize("bare", ["postgresql"], indirect=True)
 SILENT_S = 1
 
 
