@@ -124,7 +124,7 @@ def test_lint_finds_nothing() -> None:
     ],
 )
 def test_what_is_missing_or_unknown_is_refused(change: dict[str, Any], word: str) -> None:
-    """No secret has a default, traffic from outside is encrypted, a misspelt value is no silence."""
+    """No secret has a default, TLS is demanded outside, a misspelt value is not passed over."""
     with helm.Chart.load(str(CHART)) as chart, pytest.raises(helm.HelmError, match=word):
         chart.validate_schema(LEAST | change)
 

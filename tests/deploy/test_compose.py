@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from service.configuration import OTHERS, Configuration
 from tests.deploy.made import make_env
 
 ROOT = Path(__file__).parent.parent.parent
@@ -99,3 +100,11 @@ def test_what_the_service_starts_with_waits_for_the_schema() -> None:
         assert SERVICES[name]["environment"]["SEEDBED_STORAGE_URL"].endswith("file:///storage}")
     for name in ("api", "dispatcher", "ray-worker", "ray-worker-gpu"):
         assert SERVICES[name]["volumes"] == ["storage:/storage"]
+
+
+@every_service
+def test_variables_are_options_that_there_are(name: str) -> None:
+    """The service refuses to start under a variable that it does not know."""
+    known = {f"SEEDBED_{option.upper()}" for option in Configuration.model_fields} | OTHERS
+    given = SERVICES[name].get("environment", {})
+    assert {variable for variable in given if variable.startswith("SEEDBED_")} <= known
