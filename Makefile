@@ -7,7 +7,7 @@ ARGS ?=
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test check fix serve bench fuzz results chaos up observe drill down constraints
+.PHONY: help setup browser demo test check fix serve bench fuzz load results chaos up observe drill down constraints
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -53,6 +53,9 @@ bench: $(STAMP) ## measure the engine and its baselines on this machine; writes 
 
 fuzz: $(STAMP) ## generated requests against the API by its description; writes docs/results/fuzz.md (ARGS="--requests 500")
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+load: $(STAMP) ## 200 clients for five minutes against a served Seedbed; writes docs/results/load.md (ARGS="--seconds 20")
+	@$(BIN)/python -m tests.load $(ARGS)
 
 results: $(STAMP) ## run the studies of docs/results, or go on with them (hours; ARGS="small/table1 --minutes 30")
 	@$(BIN)/python -m service.study $(ARGS)

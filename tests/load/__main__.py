@@ -1,0 +1,66 @@
+"""`make load`: 200 clients for five minutes on each way to serve; writes docs/results/load.md.
+
+It ends with status 1 where an answer was 5xx or unexpected, a connection broke, or a 429 came
+although no limit is configured.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+
+from tests.benchmarks.calibration import measure
+from tests.load.clients import API, Load, drive
+from tests.load.render import Ran, page
+from tests.load.served import MODES, known, served
+
+_PAGE = Path("docs/results/load.md")
+_ALONE = 200
+
+
+def main(arguments: list[str]) -> int:
+    """Runs every mode; the status."""
+    asks = argparse.ArgumentParser(prog="python -m tests.load")
+    asks.add_argument("--clients", type=int, default=200)
+    asks.add_argument("--seconds", type=float, default=300.0)
+    asks.add_argument("--think", type=float, default=3.0, help="mean pause of a client, in s")
+    asks.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
+    asks.add_argument("--page", type=Path, default=_PAGE)
+    asked = asks.parse_args(arguments)
+    load = Load(asked.clients, asked.seconds, asked.think)
+    calibration = measure(3.0)
+    ran = []
+    for mode in asked.modes:
+        sys.stderr.write(f"{mode}: starting\n")
+        with tempfile.TemporaryDirectory(prefix="seedbed-load-") as folder:
+            ran.append(_one(mode, Path(folder), load))
+        sys.stderr.write(f"{mode}: {ran[-1].seen.requests:,} answers\n")
+    command = f"make load ARGS='{' '.join(arguments)}'" if arguments else "make load"
+    text = page(ran, load, command, calibration, os.cpu_count() or 1)
+    asked.page.write_text(text, encoding="utf-8")
+    wrong = [what for each in ran for what in each.seen.wrong()]
+    sys.stdout.write("\n".join([*wrong, f"written: {asked.page}"]) + "\n")
+    return int(bool(wrong) or any(each.seen.limited for each in ran))
+
+
+def _one(mode: str, folder: Path, load: Load) -> Ran:
+    with served(mode, folder) as url:
+        about = known(url)
+        alone = []
+        with httpx.Client(base_url=url, timeout=60) as client:
+            for _ in range(_ALONE):
+                began = time.perf_counter()
+                client.get(f"{API}/sweeps/{about.sweeps[0]}/progress").raise_for_status()
+                alone.append(time.perf_counter() - began)
+        cpu, began = time.process_time(), time.monotonic()
+        seen = asyncio.run(drive(url, about, load))
+        return Ran(mode, seen, time.monotonic() - began, alone, time.process_time() - cpu)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
