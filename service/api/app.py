@@ -56,7 +56,7 @@ from service.dashboard import login, pages
 from service.errors import MEDIA_TYPE, ProblemError, problem
 from service.observe.exposition import new_registry
 from service.observe.requests import RequestMetrics
-from service.observe.standing import StoreStanding
+from service.observe.standing import BusStanding, StoreStanding
 from service.spec.problems import SpecError, from_items
 from service.store.errors import StoreError
 from service.store.keys import Hasher
@@ -115,6 +115,7 @@ def create_app(
         with reading() as session:
             return progress_json(progress(session, sweep), running_share(sweep))
 
+    streams = Streams(words, shown, configuration.streams)
     state = app.state.seedbed = State(
         writing,
         reading,
@@ -127,7 +128,7 @@ def create_app(
         classes,
         hasher or PasswordHasher(),
         words,
-        Streams(words, shown, configuration.streams),
+        streams,
         Door(Keyring(reading, writing), _tokens(configuration))
         if configuration.auth == "keys"
         else None,
@@ -136,6 +137,8 @@ def create_app(
     )
     app.state.metrics = found = registry or new_registry()
     found.register(StoreStanding(reading, lambda: health().dispatcher))
+    link = getattr(words, "link", None)  # of a bus through Redis, which is not imported for it
+    found.register(BusStanding(link, lambda: (streams.open, streams.most)))
     strict = [Depends(refuse_ignored)]
     for router in (
         sweeps.router,

@@ -51,6 +51,16 @@ class Streams:
         self._limiter = CapacityLimiter(READERS)
         self._unwanted = threading.Event()
 
+    @property
+    def open(self) -> int:
+        """How many there are now."""
+        return self._open
+
+    @property
+    def most(self) -> int:
+        """How many there may be."""
+        return self._most
+
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:
         """One of the places that there are.

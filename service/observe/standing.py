@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy import QueuePool
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+from service.bus.link import Link
 from service.store.figures import Figures, figures
 
 #: figures that were read are good for so long, however many scrape
@@ -65,6 +66,29 @@ class StoreStanding(Collector):
             used = pool.checkedout()
             yield _one("store_connections_used", "Connections that requests hold.", used)
             yield _one("store_connections_most", "Connections that requests may hold.", most)
+
+
+class BusStanding(Collector):
+    """Gauges of the bus between processes, and of the streams of events in this one.
+
+    Args:
+        link: the way to Redis; None of a bus in memory, which is always up.
+        streams: how many streams of events are open, and how many may be.
+    """
+
+    def __init__(self, link: Link | None, streams: Callable[[], tuple[int, int]]) -> None:
+        self._link = link
+        self._streams = streams
+
+    def collect(self) -> Iterable[Metric]:
+        """The gauges."""
+        up = self._link is None or self._link.up
+        yield _one("bus_up", "Whether the bus works; in memory it always does.", float(up))
+        lost = 0 if self._link is None else self._link.losses
+        yield CounterMetricFamily("seedbed_bus_losses", "How often Redis was lost.", lost)
+        used, most = self._streams()
+        yield _one("event_streams_open", "Streams of events that are open.", used)
+        yield _one("event_streams_most", "Streams of events that may be open.", most)
 
 
 def _content(found: Figures, now: datetime) -> Iterable[Metric]:

@@ -12,6 +12,9 @@ from service.api.server import Server
 
 #: clients that stall at the end are cut off after so long
 GRACE_S = 5
+#: a connection is kept so long for the next request: longer than clients think between two, who
+#: would meet its end with a request on the way
+KEPT_S = 75
 #: a client that takes nothing of its reply for so long is gone, or as good as gone
 STALLED_MS = 60_000
 
@@ -62,6 +65,7 @@ def listening(app: FastAPI, listener: socket.socket) -> Iterator[threading.Threa
             server_header=False,
             proxy_headers=False,  # whom to believe is the service's own to say
             timeout_graceful_shutdown=GRACE_S,
+            timeout_keep_alive=KEPT_S,
         )
     )
     thread = threading.Thread(target=server.run, args=([listener],), name="api")
