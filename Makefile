@@ -4,10 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+AUDIT := pip-audit==2.10.1
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test check fix serve bench fuzz load results chaos up observe drill down constraints
+.PHONY: help setup browser demo test check fix serve bench fuzz load results chaos up observe drill down audit constraints
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -81,6 +82,11 @@ drill: $(STAMP) ## shoot at every service of `make up` in turn while a sweep run
 
 down: ## stop what `make up` started; sweeps stay (ARGS=--volumes forgets them)
 	@docker compose --profile '*' down $(ARGS)
+
+audit: ## ask the advisory services about every version in constraints.txt (needs a network that reaches them)
+	@test -x .audit/bin/pip-audit || { $(PYTHON) -m venv .audit && .audit/bin/pip --disable-pip-version-check --quiet install $(AUDIT); }
+	@.audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off $(ARGS) \
+	  || { echo "not clean: a version above is vulnerable, or nobody could be asked about it"; exit 1; }
 
 constraints: $(STAMP) ## write down the versions that are installed now
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable | sed '/^torch==/s/+.*//'; } > constraints.new && mv constraints.new constraints.txt

@@ -23,6 +23,7 @@ async def read_body(receive: Receive, headers: dict[str, str]) -> bytes:
         413,
         f"the body is longer than {MOST_BYTES:,} bytes, the most a request may hold",
         "send a smaller spec; a grid is written as lists, not as cells",
+        connection="close",  # or the rest of the body would have to be read
     )
     declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > MOST_BYTES:

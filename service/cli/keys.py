@@ -8,10 +8,11 @@ write there needs no key, and the service may run meanwhile.
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that --help is fast
 
 import contextlib
+import itertools
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,7 +119,47 @@ def revoke(
 
         with _store() as session:
             store.revoke(session, key, now=datetime.now(UTC))
+            _note(session, "key_revoked", key)
     typer.echo(f"key {key} is revoked")
+
+
+@keys.command()
+def activity(
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")] = 50,
+    principal: Annotated[str | None, typer.Option("--owner", help="Only what they did.")] = None,
+    *,
+    as_json: AsJson = False,
+    url: ByUrl = None,
+) -> None:
+    """Show who did what, newest first: log-ins, keys, and what was done to sweeps or refused."""
+    if url is not None:
+        with connected(url) as client:
+            found = list(itertools.islice(client.activity(principal), limit))
+    else:
+        from service.api.activity import act_json
+        from service.store import activity as store
+
+        with _store(writes=False) as session:
+            rows = store.page(session, before=None, limit=limit, principal=principal)
+            found = [act_json(row) for row in rows]
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    _table(
+        ("when", "who", "key", "did", "to", "outcome", "from"),
+        [
+            (
+                moment(e["at"]),
+                e["principal"] or "-",
+                e["key"] or "-",
+                e["action"],
+                e["object"],
+                e["outcome"],
+                e["address"] or "-",
+            )
+            for e in found
+        ],
+    )
 
 
 @keys.command()
@@ -153,6 +194,7 @@ def bootstrap() -> None:
                 hasher=PasswordHasher(),
                 text=text,
             )
+            _note(session, "key_made", found)
     if known is None:
         typer.echo(f"key {found} of admin is made, scope admin")
         return
@@ -195,7 +237,15 @@ def _create(name: str, owner: str, scope: Scope, expires_at: datetime | None) ->
             expires_at=expires_at,
             hasher=PasswordHasher(),
         )
+        _note(session, "key_made", key.id)
     return key_json(key) | {"key": text}
+
+
+def _note(session: "Session", action: str, key: str) -> None:
+    """Writes down what was done on the store itself, by nobody who was asked who they are."""
+    from service.store.activity import Entry, write
+
+    write(session, Entry("", action, key, "done"), now=datetime.now(UTC))
 
 
 @contextlib.contextmanager
@@ -262,16 +312,32 @@ def _moment(expires: str | None) -> datetime | None:
 
 
 def _print(found: list[Mapping[str, Any]] | list[dict[str, Any]]) -> None:
+    _table(
+        ("id", "name", "owner", "scope", "state", "last used", "created"),
+        [
+            (
+                key["id"],
+                key["name"],
+                key["owner"],
+                key["scope"],
+                _state(key),
+                moment(key["last_used_at"]) if key["last_used_at"] else "never",
+                moment(key["created_at"]),
+            )
+            for key in found
+        ],
+    )
+
+
+def _table(headings: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("id", "name", "owner", "scope", "state", "last used", "created"):
-        table.add_column(heading, no_wrap=heading != "name")
-    for key in found:
-        used = moment(key["last_used_at"]) if key["last_used_at"] else "never"
-        cells = (key["id"], key["name"], key["owner"], key["scope"], _state(key), used)
-        table.add_row(*(Text(cell) for cell in (*cells, moment(key["created_at"]))))
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading not in ("name", "to"))
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
     console().print(table)
 
 

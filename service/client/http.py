@@ -361,6 +361,20 @@ class Client:
         body = {"name": name, "owner": owner, "scope": scope, "expires_at": expires_at}
         return self._json("POST", "/keys", json={k: v for k, v in body.items() if v is not None})
 
+    def activity(self, principal: str | None = None) -> Iterator[Json]:
+        """Who did what, newest first; for admins.
+
+        Args:
+            principal: whose acts.
+        """
+        params: dict[str, Any] = {} if principal is None else {"principal": principal}
+        while True:
+            page = self._json("GET", "/activity", params={**params, "limit": PAGE})
+            yield from page["items"]
+            if page["next"] is None:
+                return
+            params["before"] = page["next"]
+
     def revoke_key(self, key: str) -> Json:
         """Makes the key of this id open nothing any more. For admins."""
         return self._json("DELETE", _path("keys", key))

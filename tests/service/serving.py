@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 import uvicorn
 from sqlalchemy import Engine
 
@@ -83,6 +84,9 @@ def serving(
         hasher=CHEAP,
         bus=bus,
     )
+    quiet = not structlog.is_configured()
+    if quiet:  # or a request's line would come into what a command in this process prints
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
     started = threading.Event()
     listener = bind("127.0.0.1", 0)
     server = _Announced(uvicorn.Config(app, log_config=None), started)
@@ -95,6 +99,8 @@ def serving(
         server.should_exit = True
         thread.join(WAIT_S)
         listener.close()
+        if quiet:
+            structlog.reset_defaults()
 
 
 class _Announced(Server):

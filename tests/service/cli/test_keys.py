@@ -113,6 +113,11 @@ def test_through_a_service_the_admins_key_is_asked_for(
         monkeypatch.setenv("SEEDBED_KEY", admin)
         sue = create("--owner", "sue", "--scope", "submit", "--expires", "2037-01-31", *there)
         assert "sue" in seedbed("list", *there).stdout
+        for words in (there, ()):
+            acts = json.loads(seedbed("activity", "--json", *words).stdout)
+            done = [("root", "key_made"), ("", "key_made")]  # through the service, and before it
+            assert [(e["principal"], e["action"]) for e in acts] == done
+        assert "key_made" in seedbed("activity", "--owner", "root", *there).stdout
         later = create("--owner", "rita", "--scope", "read")
         with Client(served.url, key=sue) as client, Client(served.url, key=later) as reader:
             sweep = client.submit(spec())["id"]
