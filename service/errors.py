@@ -16,6 +16,7 @@ TITLES = {
     403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
+    408: "It took too long",
     409: "Conflict",
     413: "Too large",
     414: "The URL is too long",

@@ -1,5 +1,6 @@
 """The body of a request: JSON alone, not too long, not too deep, nothing in it twice."""
 
+import asyncio
 import json
 import re
 from collections import Counter
@@ -9,6 +10,8 @@ from service.api.refusal import Receive, Refusal
 from service.spec.problems import shown
 
 MOST_BYTES = 1 << 20
+#: a body must be there after so many seconds
+MOST_S = 30.0
 MOST_FORM_BYTES = 1 << 14
 MOST_DEPTH = 16
 
@@ -17,8 +20,21 @@ async def read_body(receive: Receive, headers: dict[str, str]) -> bytes:
     """The body, counted while it comes, whatever its declared length.
 
     Raises:
-        Refusal: 413 when it is too long.
+        Refusal: 413 when it is too long, 408 when it takes too long.
     """
+    try:
+        async with asyncio.timeout(MOST_S):
+            return await _counted(receive, headers)
+    except TimeoutError as error:
+        raise Refusal(
+            408,
+            f"the body was not there after {MOST_S:.0f} s",
+            "send it whole, and again if the connection was bad",
+            connection="close",
+        ) from error
+
+
+async def _counted(receive: Receive, headers: dict[str, str]) -> bytes:
     too_long = Refusal(
         413,
         f"the body is longer than {MOST_BYTES:,} bytes, the most a request may hold",

@@ -3,7 +3,8 @@
 A request holds a thread at times and connections of the store between, and asks for the one while
 it holds the other. Were more let in than there are of both, those inside could wait for each other
 until a time limit made errors of them. So no more are let in, and the line is here, where a request
-holds nothing yet. What takes long has rooms of its own, and never all of them.
+holds nothing yet. What takes long has rooms of its own, and never all of them; a body is waited for
+outside (service.api.safety), so that those who send slowly keep nobody out.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from service.api.limits import PROBES
 from service.api.refusal import Receive, Refusal, Scope, Send, refuse
-from service.api.safety import with_safe_headers
+from service.api.safety import ROOM, with_safe_headers
 
 #: requests that are worked on at once, and of those that read whole sweeps
 ROOMS = 16
@@ -60,8 +61,10 @@ class Crowd:
             )
             return
         self._here += 1
+        rooms = self._long_rooms if path.endswith(_LONG) else self._rooms
         try:
-            async with self._long_rooms if path.endswith(_LONG) else self._rooms:
+            async with rooms:
+                scope[ROOM] = rooms
                 await self._app(scope, receive, send)
         finally:
             self._here -= 1

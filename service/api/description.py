@@ -42,7 +42,7 @@ _PROBLEM = {
 }
 #: refusals before any route is asked: by source, size, type and shape, for asking too often, and
 #: where too many ask at once or the store does not answer
-_ALWAYS = (400, 403, 413, 414, 415, 422, 429, 431, 503)
+_ALWAYS = (400, 403, 408, 413, 414, 415, 422, 429, 431, 503)
 #: and where callers are asked who they are
 _ASKED = (401,)
 _KEY = {

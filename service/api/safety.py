@@ -1,6 +1,7 @@
 """Refuses unsafe requests before anything parses them: foreign hosts and origins, types, sizes."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from service.api.body import judge_body, judge_form, read_body
@@ -30,6 +31,24 @@ _HEADERS = [
 _STRICT = (b"strict-transport-security", b"max-age=31536000")
 #: what the dashboard's forms are sent to: they are no JSON, and judged by their Origin
 _FORMS = frozenset({"/login", "/logout"})
+
+
+#: where in a request's scope the rooms are of which it has one, see service.api.crowd
+ROOM = "seedbed.room"
+
+
+@contextlib.asynccontextmanager
+async def _outside(scope: Scope, headers: dict[str, str]) -> AsyncIterator[None]:
+    """Gives a request's room to others while its body comes in, if it has one."""
+    rooms = scope.get(ROOM)
+    if rooms is None or not {"content-length", "transfer-encoding"} & headers.keys():
+        yield
+        return
+    rooms.release()
+    try:
+        yield
+    finally:
+        await rooms.acquire()  # it is given back where it was taken first
 
 
 def with_safe_headers(scope: Scope, send: Send) -> Send:
@@ -86,7 +105,8 @@ class Safety:
             judge_source(headers, self._names, self._own(scope))
             judge_target(scope["path"], scope["query_string"])
             await self._guard.admit(scope, headers)
-            body = await read_body(receive, headers)
+            async with _outside(scope, headers):
+                body = await read_body(receive, headers)
             if scope["method"] == "POST" and scope["path"] in _FORMS:
                 judge_form(headers, body)
             elif body or scope["method"] in ("POST", "PATCH"):

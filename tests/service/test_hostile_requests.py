@@ -12,6 +12,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
+from service.api import body as body_module
 from service.api.body import MOST_BYTES
 from service.api.source import MOST_HEADER_BYTES, MOST_TARGET_BYTES
 from tests.service.samples import spec
@@ -107,7 +108,11 @@ def test_headers_and_urls_that_are_too_long_are_refused(sqlite: Engine, tmp_path
         assert api.get("/healthz").status_code == 200
 
 
-def test_a_client_that_sends_slowly_holds_up_nobody(sqlite: Engine, tmp_path: Path) -> None:
+def test_clients_that_send_slowly_hold_up_nobody_and_are_cut_off(
+    sqlite: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than there are rooms: a body is waited for outside, and not for ever."""
+    monkeypatch.setattr(body_module, "MOST_S", 3.0)
     head = (
         f"POST {SWEEPS} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Content-Length: {MOST_BYTES}\r\n\r\n"
@@ -121,6 +126,9 @@ def test_a_client_that_sends_slowly_holds_up_nobody(sqlite: Engine, tmp_path: Pa
             began = time.monotonic()
             assert httpx.get(f"{served.url}{SWEEPS}").status_code == 200
             assert time.monotonic() - began < 10
+            for connection in slow:
+                connection.settimeout(20)
+                assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
         finally:
             for connection in slow:
                 connection.close()
