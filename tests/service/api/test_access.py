@@ -140,7 +140,9 @@ async def test_probes_tell_nothing_but_whether_it_works(keyed: Keyed) -> None:
     async with keyed.client() as api:
         assert (await api.get("/healthz")).json() == {"status": "alive"}
         found = (await api.get("/readyz")).json()
-        assert found.keys() == {"status", "store", "dispatcher", "workers", "storage"}
+        assert found.pop("status") in ("ready", "not ready")
+        assert found
+        assert all(isinstance(value, bool | int) for value in found.values()), found
         assert str(keyed.folder) not in str(found)
 
 
