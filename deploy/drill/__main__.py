@@ -73,10 +73,10 @@ def disturb(client: Client, body: dict[str, object], waiting: list[Fault]) -> li
             undone = time.monotonic()
             done = ended(client, sweep)
             runs = moved(client, sweep, before if done is None else done, AGAIN_S)
-            again_s = time.monotonic() - undone
+            again = f"{time.monotonic() - undone:.1f} s" if runs else "the sweep's end"
             well_s = well(fault.service, undone)
             say(f"| {dealt - start:.0f} s | {fault.service} | {fault.said} | {before} | "
-                f"{again_s:.1f} s | {well_s:.1f} s |")  # fmt: skip
+                f"{again} | {well_s:.1f} s |")  # fmt: skip
         records.append(finish(client, sweep, SWEEP_S))
     return records
 
