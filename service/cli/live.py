@@ -1,6 +1,8 @@
 """Watches a sweep until it ends or the service paused it: a live table, or lines for a log file."""
 
 import contextlib
+import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -9,13 +11,17 @@ from rich.console import Console
 from rich.live import Live
 
 from service.cli.picture import draw, headline, plain_line
-from service.client import Client, ServiceUnreachableError
+from service.client import Client, ServiceError, ServiceUnreachableError
 
 #: without a terminal a line is written after so long, or so much
 LINE_S = 10.0
 LINE_SHARE = 0.05
 #: a service that restarts is waited for
 PATIENCE_S = 30.0
+#: where the service did not tell, it is asked to again after so long
+LISTEN_AGAIN_S = 15.0
+#: said below a table, and in no log
+NOT_LIVE = "not live: asking every second"
 
 Show = Callable[[Mapping[str, Any], str], None]
 
@@ -28,10 +34,20 @@ def watch(
     *,
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[float], None] = time.sleep,
+    listen: Callable[[Client, str], Iterator[Mapping[str, Any]]] | None = None,
 ) -> dict[str, Any]:
     """Shows progress and returns the sweep once it has ended or the service has paused it.
 
+    The service tells what is new as it happens; where it cannot, it is asked, and told again later.
     A sweep that a person paused is watched on. A service that does not answer is waited for.
+
+    Args:
+        client: of the service.
+        sweep_id: the sweep.
+        console: where to show it.
+        poll_s: how often to ask.
+        clock, wait: time.
+        listen: a sweep's progress whenever the service tells it; from its events unless given.
 
     Raises:
         ServiceError: there is no such sweep.
@@ -39,10 +55,20 @@ def watch(
     """
     sweep = client.sweep(sweep_id)
     with _shown(sweep["name"], console, clock) as show:
-        progress = client.progress(sweep_id)
-        answered = clock()
+        progress: Mapping[str, Any] = client.progress(sweep_id)
+        answered, listen_at = clock(), -math.inf
         show(progress, "")
         while not over(progress):
+            if clock() >= listen_at:
+                with contextlib.suppress(ServiceError, ServiceUnreachableError):
+                    for progress in (listen or told)(client, sweep_id):
+                        answered = clock()
+                        show(progress, "")
+                        if over(progress):
+                            break
+                listen_at = clock() + LISTEN_AGAIN_S
+                if over(progress):
+                    break
             wait(poll_s)
             try:
                 progress = client.progress(sweep_id)
@@ -52,8 +78,20 @@ def watch(
                 show(progress, "the service does not answer at present; asking again")
                 continue
             answered = clock()
-            show(progress, "")
+            show(progress, NOT_LIVE)
     return client.sweep(sweep_id)
+
+
+def told(client: Client, sweep_id: str) -> Iterator[Mapping[str, Any]]:
+    """Progress, whenever the service tells it.
+
+    Raises:
+        ServiceError: it has no place for one more who listens.
+        ServiceUnreachableError: it broke off.
+    """
+    for event in client.events(sweep_id):
+        if event.name == "progress":
+            yield json.loads(event.data)
 
 
 def over(progress: Mapping[str, Any]) -> bool:
@@ -80,6 +118,7 @@ class _Lines:
 
     def __call__(self, progress: Mapping[str, Any], notice: str) -> None:
         ended: int = progress["ended"]
+        notice = "" if notice == NOT_LIVE else notice
         state = notice or progress["state"]
         if self._last is None:
             self._write(headline(self._name, progress))

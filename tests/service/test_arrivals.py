@@ -7,14 +7,16 @@ arrivals are instant successes that left, in the other slow failures. Whoever lo
 import contextlib
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from typer.testing import CliRunner
 
 from service.cli.app import app
+from service.cli.live import told
 from service.client import Client
 from service.store import claims, classes, completion, release, sweeps
 from service.store.engine import open_engine, session_factory, upgrade
@@ -120,6 +122,9 @@ def seen(served: Served, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         reply = httpx.get(served.url + path, trust_env=False, timeout=120)
         assert reply.status_code in (200, 404), (path, reply.text)
         found[path] = reply.text
+    with Client(served.url) as client:
+        events = itertools.islice(client.events(SWEEP), 2)  # of one that runs the rest is to come
+        found["events"] = "\n".join(f"{event.name}: {event.data}" for event in events)
     for command in COMMANDS:
         polls = itertools.count()
 
@@ -127,9 +132,12 @@ def seen(served: Served, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
             if next(polls):
                 raise KeyboardInterrupt
 
+        def listen(client: Client, sweep: str) -> Iterator[Mapping[str, Any]]:
+            return itertools.islice(told(client, sweep), 1)
+
         monkeypatch.setattr(
             "service.cli.live.watch.__kwdefaults__",
-            {"clock": itertools.count(0, 100).__next__, "wait": wait},
+            {"clock": itertools.count(0, 100).__next__, "wait": wait, "listen": listen},
         )
         said = CliRunner().invoke(app, [*command, "--url", served.url])
         assert said.stdout, (command, said.output)
@@ -245,7 +253,14 @@ def test_once_settled_the_two_worlds_differ_everywhere_that_shows_outcomes(
         complete(served, [outcome(t, 0.6) for t in happen(served, arrive)])
     lucky, unlucky = (seen(served, monkeypatch) for served in worlds)
     same = {name for name, text in lucky.items() if text == unlucky[name]}
-    telling = {API, f"{API}/progress", f"{API}/trials", f"/sweeps/{SWEEP}", f"show {SWEEP}"}
+    telling = {
+        "events",
+        API,
+        f"{API}/progress",
+        f"{API}/trials",
+        f"/sweeps/{SWEEP}",
+        f"show {SWEEP}",
+    }
     assert not same & telling
     assert f"{API}/trials?end_state=left" not in same
     assert "arrived" not in lucky[f"{API}/trials"]

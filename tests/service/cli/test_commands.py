@@ -5,7 +5,9 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -58,12 +60,17 @@ def test_a_dry_run_counts_and_stores_nothing(served: Served) -> None:
         assert list(client.sweeps()) == []
 
 
+def untold(_client: Client, _sweep: str) -> Iterator[dict[str, Any]]:
+    """A service that tells nothing, so that it is asked."""
+    return iter(())
+
+
 def test_submit_and_watch_a_preset_to_its_end(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between two looks a stand-in worker ends everything."""
     monkeypatch.setattr("service.cli.live.watch.__kwdefaults__", {
-        "clock": lambda: 0.0, "wait": lambda _: served.train_all(),
+        "clock": lambda: 0.0, "wait": lambda _: served.train_all(), "listen": untold,
     })  # fmt: skip
     said = seedbed(served, "submit", "--preset", "deep-mlp-demo", "--seeds", "5", "--watch")
     assert said.exit_code == 0, said.stderr
@@ -185,7 +192,7 @@ def test_watch_detaches_on_ctrl_c_and_says_how_to_come_back(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("service.cli.live.watch.__kwdefaults__", {
-        "clock": lambda: 0.0, "wait": interrupt,
+        "clock": lambda: 0.0, "wait": interrupt, "listen": untold,
     })  # fmt: skip
     said = seedbed(served, "watch", sweep)
     assert said.exit_code == 130

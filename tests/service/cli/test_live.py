@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -169,3 +170,56 @@ def test_a_service_that_restarts_is_waited_for() -> None:
 def test_a_service_that_stays_away_is_given_up() -> None:
     with pytest.raises(ServiceUnreachableError):
         look(Service(progress(1, 0), *[None] * 60))
+
+
+class Telling(Service):
+    """Tells of its states in a stream, which may break off; asked, it gives the next."""
+
+    def __init__(self, streams: list[list[dict[str, Any]]], *states: dict[str, Any] | None) -> None:
+        super().__init__(*states)
+        self._streams = streams
+        self.asked = 0
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/progress"):
+            self.asked += 1
+        if not request.url.path.endswith("/events"):
+            return super()._answer(request)
+        if not self._streams:
+            return httpx.Response(503, json={"title": "Not available now"})
+        said = self._streams.pop(0)
+        self._last = said[-1]
+        text = ": Seedbed\nretry: 2000\n\n"
+        text += "".join(f"event: progress\ndata: {json.dumps(each)}\n\n" for each in said)
+        if said[-1]["state"] == "finished":
+            text += "event: end\ndata: {}\n\n"
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, text=text)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_the_service_tells_is_shown_and_nothing_is_asked(*, terminal: bool) -> None:
+    told = [progress(30, 0), progress(100, 100, "finished")]
+    service = Telling([told], progress(10, 0))
+    ended, text = look(service, terminal=terminal)
+    assert ended["state"] == "finished"
+    assert service.asked == 1
+    assert "20 of 100  20.0 %" in text
+    assert "not live" not in text
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_stream_that_breaks_is_made_up_for_by_asking(*, terminal: bool) -> None:
+    """Until it is there again; a table says so, a log does not."""
+    asked = [progress(n, 0) for n in (10, 31, 32, 33, 34, 35)]
+    again = [progress(60, 50), progress(100, 100, "finished")]
+    service = Telling([[progress(30, 0)], again], *asked)
+    ended, text = look(service, terminal=terminal, step_s=5.0)
+    assert ended["state"] == "finished"
+    assert 2 <= service.asked < 7
+    assert ("not live: asking every second" in text) is terminal
+
+
+def test_the_service_pausing_ends_the_watch_of_a_stream_too() -> None:
+    service = Telling([[progress(1, 0, "paused", reason="code_changed")]], progress(1, 0))
+    ended, _ = look(service)
+    assert ended["state"] == "paused"
