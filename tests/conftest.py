@@ -1,15 +1,19 @@
 """What holds for every test: numerics are fixed before torch, safety before Ray is imported."""
 
 import signal
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 import workers  # noqa: F401 - fixes MKL's mode first
 from workers.local import settle_environment
 
+# a service in a test's own process logs beside the output of commands, and not into it
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
 settle_environment()  # whichever test imports Ray first
 # a shell starts what runs in the background deaf to Ctrl-C, and children would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)

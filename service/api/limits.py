@@ -59,10 +59,11 @@ class Limited:
 
 
 def caller(scope: Scope) -> str:
-    """Whose requests are counted together: those of a key, of a log-in, or of an address."""
+    """Whose requests are counted together: a key's, a log-in's, a token's owner's, an address's."""
     who: Principal = scope[PRINCIPAL]
-    if who.key or who.session:
-        return f"key:{who.key}" if who.key else f"session:{who.session}"
+    for kind, which in (("key", who.key), ("session", who.session), ("name", who.name)):
+        if which:
+            return f"{kind}:{which}"
     client = scope.get("client")
     return f"address:{client[0] if client else 'unknown'}"
 

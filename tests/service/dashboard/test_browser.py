@@ -102,6 +102,34 @@ def test_a_sweep_refreshes_itself_to_its_findings_without_a_reload(
     assert browser_page.evaluate("window.sameDocument") is True
 
 
+def test_a_page_is_told_and_asks_only_when_it_is_not(served: Served, browser_page: Page) -> None:
+    """One stream a page, let go of with it; a service without a place for it is asked."""
+    sweep = submit(served)
+    asked: list[str] = []
+    browser_page.on("request", lambda request: asked.append(request.url))
+    browser_page.goto(f"{served.url}/sweeps/{sweep}")
+    expect(browser_page.locator("#live")).to_have_text("live")
+    before = len([url for url in asked if "/fragments/" in url])
+    served.train(9)
+    expect(browser_page.locator(".status")).to_contain_text("9 of 24 trials ended", timeout=10_000)
+    assert len([url for url in asked if url.endswith("/events")]) == 1
+    assert len([url for url in asked if "/fragments/" in url]) > before
+    served.train_all()
+    expect(browser_page.locator(".status")).to_contain_text("24 of 24", timeout=10_000)
+    expect(browser_page.locator("#live")).to_be_hidden()
+
+
+def test_a_page_without_a_stream_says_so_and_goes_on(
+    sqlite: Engine, tmp_path: Path, page: Page
+) -> None:
+    with serving(sqlite, tmp_path, streams=0) as served:
+        sweep = submit(served)
+        page.goto(f"{served.url}/sweeps/{sweep}")
+        served.train(9)
+        expect(page.locator(".status")).to_contain_text("9 of 24 trials ended", timeout=10_000)
+        expect(page.locator("#live")).to_have_text("not live: asking every 2 s")
+
+
 def test_a_new_sweep_appears_in_an_open_list(served: Served, browser_page: Page) -> None:
     browser_page.goto(served.url)
     expect(browser_page.locator("main")).to_contain_text("No sweeps yet")
