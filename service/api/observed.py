@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
+from opentelemetry.trace import get_current_span
 
 from service.api.refusal import Receive, Scope, Send
 from service.api.templates import Templates
@@ -65,12 +66,13 @@ class Observed:
 
         self._metrics.began()
         with structlog.contextvars.bound_contextvars(request_id=name):
+            route = self._templates.of(scope["method"], scope["path"])
+            get_current_span().set_attribute("seedbed.request_id", name)  # FastAPI's own, if any
             try:
                 await self._app(scope, receive, heard)
             finally:
                 seconds = time.monotonic() - began
                 self._metrics.ended()
-                route = self._templates.of(scope["method"], scope["path"])
                 took = seconds if stream_s is None else stream_s
                 self._metrics.answered(scope["method"], route, status, took)
                 _tell(scope, route, status, took)

@@ -12,6 +12,15 @@ from workers.pool import Reply
 
 
 @dataclass(frozen=True)
+class Call:
+    """One answered call to a worker that trained."""
+
+    worker: str
+    seconds: float
+    lane_steps: int
+
+
+@dataclass(frozen=True)
 class Turned:
     """One committed turn.
 
@@ -28,6 +37,7 @@ class Turned:
         refused: late writes that the store refused.
         taken_over: trials that ran in the store and were held by no worker.
         replayed: replays that were answered.
+        calls: the calls that were answered, replays apart.
     """
 
     seconds: float
@@ -42,6 +52,7 @@ class Turned:
     refused: int = 0
     taken_over: int = 0
     replayed: int = 0
+    calls: tuple[Call, ...] = ()
 
 
 class Watch(Protocol):
@@ -86,6 +97,33 @@ class Unwatched:
         """Nothing."""
 
 
+class Watches:
+    """Several that count, as one."""
+
+    def __init__(self, *watches: Watch) -> None:
+        self._watches = watches
+
+    def turned(self, turned: Turned) -> None:
+        """A turn was committed."""
+        for watch in self._watches:
+            watch.turned(turned)
+
+    def failed(self, *, unreachable: bool) -> None:
+        """A turn failed."""
+        for watch in self._watches:
+            watch.failed(unreachable=unreachable)
+
+    def stands(self, peers: Collection[Peer], wanted: int, lanes: int) -> None:
+        """The workers as they are."""
+        for watch in self._watches:
+            watch.stands(peers, wanted, lanes)
+
+    def rests(self) -> None:
+        """It is not the active dispatcher any more."""
+        for watch in self._watches:
+            watch.rests()
+
+
 def turned(
     turn: Turn, replies: Sequence[Reply], before: Mapping[str, Peer], seconds: float
 ) -> Turned:
@@ -116,4 +154,9 @@ def turned(
         refused=trials["late_write_refused"],
         taken_over=trials["trials_taken_over"],
         replayed=len(answers) - len(training),
+        calls=tuple(
+            Call(r.worker, r.value.seconds, r.value.lane_steps)
+            for r in replies
+            if isinstance(r.value, Return) and before[r.worker].replay is None
+        ),
     )

@@ -18,9 +18,11 @@ from service.configuration import Configuration
 from service.dispatch.janitor import Janitor
 from service.dispatch.loop import Dispatcher, LeaseLostError, Rules, await_lease
 from service.dispatch.telling import Teller
+from service.dispatch.watch import Watches
 from service.gpus import seen_by_ray, workers_on
 from service.observe.dispatching import DispatchMetrics
 from service.observe.exposition import new_registry
+from service.observe.traces import DispatchSpans, tracer
 from service.processes.logs import adopt, logs, say
 from service.processes.metrics import own_metrics
 from service.processes.pulse import Pulse
@@ -70,7 +72,7 @@ def dispatch(configuration: Configuration) -> None:
         name = holder()
         registry = new_registry()
         ending.enter_context(own_metrics(configuration, registry))
-        watch = DispatchMetrics(registry)
+        watch = Watches(DispatchMetrics(registry), DispatchSpans(tracer()))
         ending.enter_context(clearing(janitor))
         bus = bus_of(configuration)
         ending.callback(bus.close)

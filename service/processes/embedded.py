@@ -14,9 +14,11 @@ from service.configuration import Configuration
 from service.dispatch.janitor import Janitor
 from service.dispatch.loop import LEASE, Dispatcher
 from service.dispatch.telling import Teller
+from service.dispatch.watch import Watches
 from service.folder import prepare
 from service.observe.dispatching import DispatchMetrics
 from service.observe.exposition import new_registry
+from service.observe.traces import DispatchSpans, tracer
 from service.processes.binding import bind, listening, url_of
 from service.processes.dispatcher import (
     clearing,
@@ -82,7 +84,7 @@ def serve(configuration: Configuration) -> None:
         name = holder()
         janitor = Janitor(sessions, storage_of(configuration))
         registry = new_registry()
-        watch = DispatchMetrics(registry)
+        watch = Watches(DispatchMetrics(registry), DispatchSpans(tracer()))
         bus = bus_of(configuration)
         ending.callback(bus.close)
         dispatcher = Dispatcher(
