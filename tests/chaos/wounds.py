@@ -192,12 +192,13 @@ def _clock_jumps(site: Site, fault: Fault, away: set[str]) -> Wound | None:
     if part is None:
         return None
     hours = (fault.which % 12 + 1) * (-1) ** fault.which
-    clock = clock_of(part)
+    clock, before = clock_of(part), site.logged("lease_lost")
     clock.write_text(str(hours))
 
     def heal() -> str:
         clock.write_text("0")
-        return "it was right again, and no lease had changed hands for it"
+        kept = site.logged("lease_lost") == before
+        return "it was right again" + (", no lease had been lost" if kept else "")
 
     began = time.monotonic()
     return Wound(
