@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 #: how a trial ended; success is never a state, it is derived from the outcome
 EndState = Literal["finished", "left", "diverged", "errored", "cancelled"]
@@ -44,6 +44,29 @@ class PackSpec:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """Success as a sweep's spec has it: at the end, or at any evaluation."""
+
+    metric: str
+    comparison: Comparison
+    threshold: float
+    at: Literal["end", "any"]
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Which final weights are kept.
+
+    Attributes:
+        rules: those of trials that meet any of these; None: all.
+        about: what the file says of the trial beside what its assignment does.
+    """
+
+    rules: tuple[Rule, ...] | None
+    about: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Files:
     """What of a trial may lie in storage.
 
@@ -51,11 +74,13 @@ class Files:
         sweep: whose folder it lies in.
         resume: whether an earlier attempt may have left a checkpoint to go on from.
         distrusted: places whose checkpoints are not gone on from: they were excluded.
+        keep: which final weights are kept; None: none.
     """
 
     sweep: str
     resume: bool = False
     distrusted: tuple[str, ...] = ()
+    keep: Keep | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +151,15 @@ class MetricRecord:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """Final weights in storage: where, how large, and the SHA-256 (hex) of the file."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a trial yields (end state `finished`, `left` or `diverged`).
 
@@ -134,6 +168,7 @@ class Outcome:
         fingerprint: SHA-256 (hex) over names, shapes and bytes of the final weights.
         pack: which of its worker's packs it trained in, from 1; None where that is not known.
         lane: the row of that pack in which it began; it may have moved up since.
+        weights: those that were kept; None: none were.
     """
 
     trial: int
@@ -145,6 +180,7 @@ class Outcome:
     fingerprint: str
     pack: int | None = None
     lane: int | None = None
+    weights: Weights | None = None
 
 
 @dataclass(frozen=True)
@@ -219,6 +255,46 @@ class WorkerDescription:
     node: str = ""
     lacking: Mapping[str, str] = field(default_factory=dict)
     device: str = ""
+
+
+class Judgement(Protocol):
+    """A rule, or a criterion: what is success."""
+
+    @property
+    def metric(self) -> str:
+        """Whose value is judged."""
+        ...
+
+    @property
+    def comparison(self) -> Comparison:
+        """On which side of the threshold success is."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """It succeeds where it equals this."""
+        ...
+
+    @property
+    def at(self) -> Literal["end", "any"]:
+        """Whether the final value is judged, or the best."""
+        ...
+
+
+def succeeded(outcome: Outcome, rule: Judgement) -> bool:
+    """Whether an outcome meets a criterion; what was never measured never does."""
+    record = outcome.metrics.get(rule.metric, MetricRecord(None, None, None))
+    value = record.final if rule.at == "end" else record.best
+    if value is None:
+        return False
+    if rule.comparison == "at_most":
+        return bool(value <= rule.threshold)
+    return bool(value >= rule.threshold)
+
+
+def wanted(keep: Keep, outcome: Outcome) -> bool:
+    """Whether an outcome's weights are kept."""
+    return keep.rules is None or any(succeeded(outcome, rule) for rule in keep.rules)
 
 
 def numerics_of(numerics: Mapping[str, str], tile: int | None) -> dict[str, str]:

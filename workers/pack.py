@@ -7,7 +7,7 @@ evaluated only at boundaries, and a trial's numbers do not depend on where or be
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from models import catalog
-from models.experiment import Experiment, Tier
+from models.experiment import Experiment, Metric, Tier
 from models.kernels.leaves import LeafList, add_scaled
 from models.program import Differentiated, Lanes, Leaves, Program
 from models.updates.chain import Step, Updates, wide
@@ -30,11 +30,24 @@ from workers.width import Width
 
 @dataclass
 class Ended:
-    """What one boundary brought: outcomes, attempts that raised, and the lane-steps trained."""
+    """What one boundary brought.
+
+    Attributes:
+        outcomes: of lanes that ended.
+        failures: attempts that raised.
+        lane_steps: that were trained.
+        lanes: those that ended, as they stood, in the order of the outcomes.
+    """
 
     outcomes: list[Outcome]
     failures: list[Failure]
     lane_steps: int = 0
+    lanes: list[Lane] = field(default_factory=list)
+
+    def end(self, lane: Lane, state: EndState, metrics: Sequence[Metric]) -> None:
+        """Adds a lane that ended."""
+        self.outcomes.append(lane.outcome(state, metrics))
+        self.lanes.append(lane)
 
 
 @dataclass(frozen=True)
@@ -303,7 +316,7 @@ class Pack:
             if finite:
                 alive.append(lane)
             else:
-                ended.outcomes.append(lane.outcome("diverged", self.metrics))
+                ended.end(lane, "diverged", self.metrics)
         done, failures = isolated(alive, self._tiles(alive), self._evaluate, _assignment)
         ended.failures += failures
         for lane in (lane for lanes in done for lane in lanes):
@@ -311,7 +324,7 @@ class Pack:
             if end is None:
                 staying.append(lane)
             else:
-                ended.outcomes.append(lane.outcome(end, self.metrics))
+                ended.end(lane, end, self.metrics)
 
     def _evaluate(self, lanes: list[Lane]) -> list[Lane]:
         """Adds an evaluation to the record of each lane for which one is due."""
@@ -320,7 +333,7 @@ class Pack:
         due = [ln for ln in lanes if ln.step % period == 0 or ln.step >= spec.steps]
         if not due:
             return lanes
-        metrics = self._measure(due, "cheap")
+        metrics = self.measure(due, "cheap")
         if spec.expensive == "every":
             dear = due
         else:
@@ -329,13 +342,14 @@ class Pack:
             ]
             dear = [ln for ln, end in zip(due, ends, strict=True) if end]
         if dear and any(m.tier == "expensive" for m in self.metrics):
-            found = dict(zip(map(id, dear), self._measure(dear, "expensive"), strict=True))
+            found = dict(zip(map(id, dear), self.measure(dear, "expensive"), strict=True))
             metrics = [m | found.get(id(ln), {}) for ln, m in zip(due, metrics, strict=True)]
         for lane, values in zip(due, metrics, strict=True):
             lane.record.add(lane.step, values)
         return lanes
 
-    def _measure(self, lanes: list[Lane], tier: Tier) -> list[dict[str, float]]:
+    def measure(self, lanes: list[Lane], tier: Tier) -> list[dict[str, float]]:
+        """Each lane's metrics of one tier, as it stands."""
         full = self._filled(lanes)
         view = self._view([lane.assignment for lane in full], [lane.step for lane in full])
         with torch.inference_mode():

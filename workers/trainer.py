@@ -27,6 +27,7 @@ from workers.messages import (
 )
 from workers.pack import Pack
 from workers.storage import Storage, StorageError
+from workers.weights import Keeper
 from workers.writer import Writer
 
 
@@ -56,6 +57,7 @@ class Trainer:
         self._writer: Writer | None = None
         self._lost: tuple[str, ...] = ()
         self._checkpoints: Checkpoints | None = None
+        self._keeper = Keeper(None)
 
     def describe(self) -> WorkerDescription:
         """The numerics class of this worker, and the data that it lacks."""
@@ -99,6 +101,7 @@ class Trainer:
             if not pack.lanes:
                 break
             ended = pack.advance()
+            self._keeper.boundary(pack, ended)
             if self._checkpoints is not None:
                 self._checkpoints.boundary(pack)
             outcomes += ended.outcomes
@@ -108,6 +111,8 @@ class Trainer:
             news = bool(outcomes or failures)
             if (news and starved) or time.monotonic() - began >= order.slice_s:
                 break
+        outcomes, unkept = self._keeper.settle(outcomes)
+        failures += unkept
         placed = tuple(self._placed(outcome) for outcome in outcomes)
         held = [(lane.assignment.trial, lane.assignment.attempt) for lane in pack.lanes]
         self._rows = {name: self._rows[name] for name in held}
@@ -130,10 +135,12 @@ class Trainer:
         """Sees that files go where the order says; storage that cannot be opened is reported."""
         if order.storage != self._rule:
             self._rule, self._storage, self._writer, self._lost = order.storage, None, None, ()
+            self._keeper = Keeper(None)
             if self._rule is not None:
                 try:
                     self._storage = Storage(self._rule.url)
                     self._writer = Writer(self._storage)
+                    self._keeper = Keeper(self._storage)
                 except StorageError as error:
                     self._lost = (str(error),)
         elif not fresh:

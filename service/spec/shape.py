@@ -161,7 +161,7 @@ class Shape(Handled):
     power: Power | None = None
     leave: Literal["never", "at_success"] = "never"
     stop: Stop | None = None
-    keep_weights: Literal["none"] = "none"
+    keep_weights: Literal["none", "successes", "all"] = "none"
 
 
 #: seeds of a cohort unless the spec says so

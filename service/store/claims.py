@@ -29,6 +29,7 @@ from service.plan import place
 from service.store.batch import PAIRS, Batch, dialect_of
 from service.store.counters import Move, count
 from service.store.exclusion import barred
+from service.store.keeping import Keeping
 from service.store.plans import pack_from
 from service.store.suspicion import SUSPECT
 from service.store.sweeps import lock
@@ -210,6 +211,7 @@ def _begin(
     """Counts what was taken, and says what it is."""
     sweep, structure, root = held["id"], cursor.number, int(cursor.root, 16)
     distrusted = tuple(sorted(barred(session, sweep))) if again else ()
+    keeping = Keeping(session, sweep, cursor.keep_weights)
     moves = [Move(t.cell.id, t.cell.arm, structure, -1, "waiting", "running") for t in again]
     moves += [Move(t.cell.id, t.cell.arm, structure, -1, None, "running") for t in new]
     count(session, sweep, moves)
@@ -224,14 +226,23 @@ def _begin(
             setting=int(t.cell.hash, 16),
             seed=t.seed,
             values=t.cell.values,
-            files=Files(sweep, resume=t.attempt > 1, distrusted=distrusted),
+            files=Files(
+                sweep,
+                resume=t.attempt > 1,
+                distrusted=distrusted,
+                keep=keeping.of(t.cell.arm, t.cell.setting),
+            ),
         )
         for t in (*again, *new)
     ]
 
 
 _ONE_CURSOR = (
-    select(*_CURSOR, sweeps.c.spec["spec"]["root"].as_string().label("root"))
+    select(
+        *_CURSOR,
+        sweeps.c.spec["spec"]["root"].as_string().label("root"),
+        sweeps.c.spec["spec"]["keep_weights"].as_string().label("keep_weights"),
+    )
     .join(sweeps, sweeps.c.id == structures.c.sweep)
     .where(structures.c.sweep == bindparam("of"), structures.c.index == bindparam("number"))
 )

@@ -1,12 +1,12 @@
 """Completion: what a worker returned is written once, with its counters, or refused."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from service.plan import Criterion
@@ -19,7 +19,7 @@ from service.store.settling import advance
 from service.store.sweeps import lock
 from service.store.tables import outcomes as outcome_rows
 from service.store.tables import results, successes, trials
-from workers.messages import Failure, MetricRecord, Outcome
+from workers.messages import Failure, Outcome, succeeded
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,9 @@ def _write_outcomes(
         ("trial", "steps", "fingerprint", "class_id", "curve", "pack", "lane"),
         [(o.trial, o.steps, o.fingerprint, numerics_id, o.curve, o.pack, o.lane) for o in mine],
     )
+    kept = [{"of": o.trial, "weights": asdict(o.weights)} for o in mine if o.weights is not None]
+    if kept:
+        session.execute(_KEEP, kept)
     write(
         session,
         results,
@@ -147,17 +150,13 @@ def _write_outcomes(
     count_successes(session, sweep, wins)
 
 
+_KEEP = (
+    update(outcome_rows)
+    .where(outcome_rows.c.trial == bindparam("of"))
+    .values(weights=bindparam("weights", type_=outcome_rows.c.weights.type))
+)
+
+
 def unsigned(value: float | None) -> float | None:
     """0.0 for -0.0: SQLite keeps no sign of zero, and findings are the same on every database."""
     return None if value is None else value + 0.0
-
-
-def succeeded(outcome: Outcome, rule: Criterion) -> bool:
-    """Whether an outcome meets a criterion; what was never measured never does."""
-    record = outcome.metrics.get(rule.metric, MetricRecord(None, None, None))
-    value = record.final if rule.at == "end" else record.best
-    if value is None:
-        return False
-    if rule.comparison == "at_most":
-        return bool(value <= rule.threshold)
-    return bool(value >= rule.threshold)
