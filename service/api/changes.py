@@ -12,8 +12,8 @@ from models.catalog import experiments
 from models.experiment import Experiment
 from service.api import shapes
 from service.api.description import refusal
-from service.api.disk import check_disk, disk_bytes
-from service.api.state import Reading, StateDep, Writing
+from service.api.disk import check_disk, check_kept, disk_bytes, kept_bytes
+from service.api.state import Reading, StateDep, Writing, storage_bytes_of
 from service.api.sweeps import check_data, sweep_of
 from service.errors import ProblemError
 from service.plan import Plan
@@ -89,6 +89,7 @@ def extend(
     if found is not None:
         check_data(found.plan, state)
         check_disk(found.plan, state.free_bytes(), disk_bytes(plan))
+        check_kept(found.plan, storage_bytes_of(state.configuration), kept_bytes(plan))
         first = now.state == "finished" and now.stopped is None and not plan.extensions
         met = frozen(build(before, sweep)) if first else None
         extending.extend(session, sweep, plan, found, met, now=datetime.now(UTC))

@@ -8,10 +8,7 @@ from fastapi import APIRouter
 from service.errors import ProblemError
 
 #: method, path, what it is, what to do instead
-LATER = [
-    ("GET", "/api/v1/trials/{trial}/weights", "kept weights", "compare fingerprints"),
-    ("GET", "/api/v1/trials/{trial}/curve", "evaluation curves", "see the trial's metrics"),
-]
+LATER = []
 
 
 def _refuser(what: str, cure: str) -> Callable[[], NoReturn]:

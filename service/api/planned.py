@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.catalog import experiments
-from service.api.disk import disk_bytes
+from service.api.disk import disk_bytes, kept_bytes
 from service.api.state import State
 from service.plan import Plan
 from service.planning.hours import time_json
@@ -41,6 +41,7 @@ def plan_json(plan: Plan, state: State, speeds: Mapping[str, float]) -> dict[str
         "packs": sum(-(-n // lanes) for n in by_structure),
         "memory": memory_json(plan, lanes),
         "disk_bytes": disk_bytes(plan),
+        "kept_bytes": kept_bytes(plan),
         "time": time_json(
             lane_steps,
             known(speeds, [s.pack for s in plan.structures]),

@@ -160,6 +160,21 @@ class Record(Shape):
     best_step: Count | None
 
 
+class Weights(Shape):
+    """Weights that were kept, a safetensors file."""
+
+    bytes: Count
+    sha256: str
+
+
+class Curve(Shape):
+    """A trial's evaluations."""
+
+    trial: Count
+    steps: list[Count]
+    metrics: dict[str, list[float | None]]
+
+
 class Trial(Shape):
     """A trial; `arrived` until its cohort is settled."""
 
@@ -177,6 +192,7 @@ class Trial(Shape):
     metrics: dict[str, Record]
     successes: dict[str, bool]
     fingerprint: str | None
+    weights: Weights | None
     numerics: str | None
     worker: str | None
     claimed_at: datetime
@@ -312,6 +328,7 @@ class Planned(Shape):
     packs: Count
     memory: dict[str, Count] | None
     disk_bytes: Count
+    kept_bytes: Count | None
     time: dict[str, Any]
     power: dict[str, Any] | None
     spec: dict[str, Any]

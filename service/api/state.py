@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -80,6 +81,16 @@ def free_bytes_of(configuration: Configuration) -> Callable[[], int | None]:
         return None if file is None else shutil.disk_usage(file.parent).free
 
     return measure
+
+
+def storage_bytes_of(configuration: Configuration) -> int | None:
+    """Free disk where kept weights go; None where that is no folder of this machine."""
+    url = configuration.storage_url
+    folder = Path(url.removeprefix("file://"))
+    if "://" in str(folder) or not folder.is_absolute():
+        return None
+    there = next((f for f in (folder, *folder.parents) if f.exists()), None)
+    return None if there is None else shutil.disk_usage(there).free
 
 
 def state_of(request: Request) -> State:

@@ -14,10 +14,10 @@ from service.access.key import ME
 from service.api import shapes
 from service.api.acting import ActDep
 from service.api.description import refusal
-from service.api.disk import check_disk
+from service.api.disk import check_disk, check_kept
 from service.api.identity import PrincipalDep
 from service.api.planned import plan_json
-from service.api.state import Reading, State, StateDep, Writing
+from service.api.state import Reading, State, StateDep, Writing, storage_bytes_of
 from service.api.views import progress_json, sweep_json
 from service.errors import ProblemError
 from service.plan import Plan
@@ -93,6 +93,7 @@ def submit(
     ):  # what is stored needs nothing more
         check_data(plan, state)
         check_disk(plan, state.free_bytes())
+        check_kept(plan, storage_bytes_of(state.configuration))
     sweep, new = sweeps.create(
         session,
         plan,

@@ -1,5 +1,6 @@
 """The JSON shapes of the API, made from what the store gives."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -131,6 +132,11 @@ def eta_json(progress: Progress, now: datetime) -> dict[str, Any]:
     return {"eta_s": round(seconds, 1), "eta_interval_s": edges}
 
 
+def weights_json(kept: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Size and checksum of weights that were kept; where they lie is the service's own affair."""
+    return None if kept is None else {key: kept[key] for key in ("bytes", "sha256")}
+
+
 def trial_json(view: TrialView, *, with_traceback: bool = False) -> dict[str, Any]:
     """A trial; while its cohort is not settled an outcome is said to have arrived, no more."""
     arrived = not view.settled and view.state in HAS_OUTCOME
@@ -149,6 +155,7 @@ def trial_json(view: TrialView, *, with_traceback: bool = False) -> dict[str, An
         "metrics": {} if arrived else {name: vars(m) for name, m in view.metrics.items()},
         "successes": {} if arrived else {str(k): won for k, won in view.successes.items()},
         "fingerprint": None if arrived else view.fingerprint,
+        "weights": None if arrived else weights_json(view.weights),
         "numerics": view.numerics,
         "worker": view.worker,
         "claimed_at": moment(view.claimed_at),

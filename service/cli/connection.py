@@ -49,7 +49,8 @@ def connected(url: str, key: str | None = None) -> Iterator["Client"]:
         opened = public.Client(url, key=key)
     except ValueError as error:
         fail(str(error), USAGE)
-    kinds = (public.ServiceError, public.ServiceUnreachableError, public.SpecFileError)
+    refused = (public.ServiceError, public.ServiceUnreachableError)
+    kinds = (*refused, public.SpecFileError, public.DamagedFileError)
     with spoken(*kinds), opened as client:
         yield client
 

@@ -128,6 +128,10 @@ def _size(found: dict[str, Any], pace: float | None) -> Iterator[tuple[str, str]
         else f"at most {_size_of(memory['pack_bytes'])} a pack",
     )
     yield "disk", f"about {_size_of(found['disk_bytes'])} of records"
+    if found["kept_bytes"] is None:
+        yield "weights", "kept; how large they are is known once they train"
+    elif found["kept_bytes"]:
+        yield "weights", f"at most {_size_of(found['kept_bytes'])} kept"
     yield from _time(found["time"], pace)
 
 

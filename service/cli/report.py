@@ -2,11 +2,12 @@
 
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that --help is fast
 
+import hashlib
 import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Never
+from typing import TYPE_CHECKING, Annotated, Never
 
 import typer
 
@@ -20,6 +21,9 @@ from service.cli.connection import (
     console,
     fail,
 )
+
+if TYPE_CHECKING:
+    from service.client import Client
 
 
 class Format(StrEnum):
@@ -86,6 +90,9 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file; seedbed-ID.zip unless given.")
     ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="A folder for the weights that were kept.")
+    ] = None,
     url: Url = DEFAULT,
 ) -> None:
     """Write a sweep's bundle: spec, outcomes, findings, report, figures, a notebook to check."""
@@ -100,7 +107,39 @@ def export(
     finally:
         unfinished.unlink(missing_ok=True)
     typer.echo(f"written to {target}", err=True)
+    if weights is not None:
+        with connected(url) as client:
+            _keep(client, sweep, weights)
     typer.echo(digest)
+
+
+def _keep(client: "Client", sweep: str, folder: Path) -> None:
+    """A file a settled trial whose weights were kept; one that is there is not fetched again."""
+    count = 0
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for trial in client.trials(sweep):
+            if trial["weights"] is None:
+                continue
+            file = folder / f"trial-{trial['id']}.safetensors"
+            count += 1
+            if file.exists() and _sha256(file) == trial["weights"]["sha256"]:
+                continue
+            unfinished = file.with_name(file.name + ".part")
+            try:
+                with unfinished.open("wb") as opened:
+                    client.weights(trial["id"], opened)
+                unfinished.replace(file)
+            finally:
+                unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        _unwritten(folder, error)
+    typer.echo(f"weights of {count} trials are in {folder}", err=True)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _unwritten(place: Path, error: OSError) -> Never:

@@ -1,6 +1,7 @@
 """The public Python client: `with Client(url) as client: client.submit(spec)`."""
 
 from service.client.errors import (
+    DamagedFileError,
     ReplyLostError,
     ServiceError,
     ServiceUnreachableError,
@@ -13,6 +14,7 @@ from service.client.spec_file import read_spec
 __all__ = [
     "DEFAULT_URL",
     "Client",
+    "DamagedFileError",
     "Event",
     "ReplyLostError",
     "ServiceError",

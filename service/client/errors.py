@@ -4,6 +4,7 @@ Exception
 ├── ServiceError              the service said no (it has an HTTP status)
 ├── ServiceUnreachableError   nothing answers at the URL
 │   └── ReplyLostError        it was reached, but its reply did not arrive
+├── DamagedFileError          a download is not what was kept
 └── SpecFileError             a spec file cannot be read
 """
 
@@ -76,6 +77,10 @@ class ReplyLostError(ServiceUnreachableError):
             "What was asked for may have been done all the same.\n"
             "What to do: look with `seedbed list` before asking again"
         )
+
+
+class DamagedFileError(Exception):
+    """A file that was downloaded has another checksum than the one that was kept."""
 
 
 class SpecFileError(Exception):

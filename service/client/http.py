@@ -1,6 +1,7 @@
 """One method a route of the REST API; a refusal becomes a ServiceError that says what to do."""
 
 import contextlib
+import hashlib
 import ipaddress
 import os
 import uuid
@@ -11,7 +12,12 @@ from urllib.parse import quote
 
 import httpx
 
-from service.client.errors import ReplyLostError, ServiceError, ServiceUnreachableError
+from service.client.errors import (
+    DamagedFileError,
+    ReplyLostError,
+    ServiceError,
+    ServiceUnreachableError,
+)
 from service.client.events import Event, events
 
 DEFAULT_URL = "http://127.0.0.1:8321"
@@ -275,6 +281,33 @@ class Client:
                     raise _refusal(reply)
                 target.writelines(reply.iter_bytes())
                 return str(reply.headers["x-seedbed-bundle"])
+
+    def weights(self, trial: int, target: BinaryIO) -> str:
+        """Writes a trial's kept weights, safetensors, to a file that is open; returns its SHA-256.
+
+        Raises:
+            DamagedFileError: what came is not what was kept.
+        """
+        path = API + _path("trials", str(trial), "weights")
+        digest = hashlib.sha256()
+        with self._spoken(), self._http.stream("GET", path, timeout=REPORT_S) as reply:
+            if not reply.is_success:
+                reply.read()
+                raise _refusal(reply)
+            for piece in reply.iter_bytes():
+                digest.update(piece)
+                target.write(piece)
+            expected = reply.headers["etag"].strip('"')
+        if digest.hexdigest() != expected:
+            raise DamagedFileError(
+                f"weights of trial {trial} came with another checksum than they were kept with; "
+                "use none of it, and see whether storage was changed by others"
+            )
+        return expected
+
+    def curve(self, trial: int) -> Json:
+        """A settled trial's evaluations: `steps`, and `metrics` with a value for each of them."""
+        return self._json("GET", _path("trials", str(trial), "curve"))
 
     def audit(self, sweep: str) -> Json:
         """Whether a worker, device, pack, lane or hour tells if its trials succeeded."""

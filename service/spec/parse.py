@@ -71,10 +71,6 @@ def _shape(body: object) -> Shape:
         if key in body
     ]
     rest = {k: v for k, v in body.items() if k not in LATER_KEYS}
-    if rest.get("keep_weights") in ("successes", "all"):
-        value = shown(rest.pop("keep_weights"))
-        rule = "keeping weights is not built yet"
-        later.append(Problem("keep_weights", value, rule, "use none or leave it out"))
     try:
         shape = Shape.model_validate(rest)
     except ValidationError as error:

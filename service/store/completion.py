@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import RowMapping, bindparam, select, update
 from sqlalchemy.orm import Session
 
-from service.plan import Criterion
 from service.store.batch import PAIRS, dialect_of, write
 from service.store.counters import count_successes
 from service.store.moves import Fate, Moved, Pair, move

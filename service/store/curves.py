@@ -21,3 +21,9 @@ def settled_curves(session: Session, sweep: str, seeds: int) -> Iterator[tuple[i
     )
     rows = session.execute(query)
     return ((row.arm, row.state, row.curve) for row in rows)
+
+
+def curve_of(session: Session, trial: int) -> bytes:
+    """The curve of a trial that has an outcome, as its worker made it."""
+    found: bytes = session.scalars(select(outcomes.c.curve).where(outcomes.c.trial == trial)).one()
+    return found

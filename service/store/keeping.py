@@ -44,7 +44,7 @@ class Keeping:
     @cached_property
     def _arms(self) -> dict[int, str]:
         query = select(arms.c.index, arms.c.name).where(arms.c.sweep == self._sweep)
-        return {r.index: r.name for r in self._session.execute(query)}
+        return dict(self._session.execute(query).all())
 
     @cached_property
     def _settings(self) -> dict[int, str]:

@@ -53,6 +53,7 @@ class TrialView:
     steps: int | None
     fingerprint: str | None
     numerics: str | None
+    weights: Mapping[str, Any] | None
     metrics: Mapping[str, MetricRecord] = field(default_factory=dict)
     successes: Mapping[int, bool] = field(default_factory=dict)
 
@@ -132,6 +133,7 @@ def _query() -> Select[Any]:
             outcomes.c.steps,
             outcomes.c.fingerprint,
             outcomes.c.class_id.label("numerics"),
+            outcomes.c.weights,
         )
         .join(sweeps, sweeps.c.id == trials.c.sweep)
         .join(cells, cells.c.id == trials.c.cell)

@@ -127,8 +127,6 @@ TABLE: list[tuple[dict[str, Any], str, str, str]] = [
     ({"labels": ["a", "a"]}, "labels", "given once", "drop the repetition"),
     ({"labels": ["a\0"]}, "labels.0", "", ""),
     ({"note": "\0"}, "note", "", ""),
-    ({"keep_weights": "all"}, "keep_weights", "not built yet", "use none"),
-    ({"keep_weights": "successes"}, "keep_weights", "not built yet", "use none"),
     ({"keep_weights": "some"}, "keep_weights", "one of none", "none"),
     # experiment and hyper-parameters
     ({"experiment": "deep_mpl"}, "experiment", "no experiment", "did you mean 'deep_mlp'?"),
@@ -288,8 +286,8 @@ def test_all_problems_are_said_at_once() -> None:
 
 def test_later_keys_and_unknown_keys_are_said_together() -> None:
     """A refused key does not hide a misspelt one."""
-    found = problems_of(spec({"labels": 1, "keep_weights": "all", "sede": 1}))
-    assert [p.field for p in found] == ["keep_weights", "labels", "sede"]
+    found = problems_of(spec({"labels": 1, "numerics": "mixed", "sede": 1}))
+    assert [p.field for p in found] == ["numerics", "labels", "sede"]
 
 
 def test_the_good_spec_is_good() -> None:

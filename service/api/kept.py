@@ -1,0 +1,110 @@
+"""What was kept of a trial, once its cohort is settled: its final weights, its evaluation curve."""
+
+import json
+import zlib
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+from sqlalchemy.orm import Session
+
+from service.api import shapes
+from service.api.description import refusal
+from service.api.state import Reading, StateDep
+from service.errors import ProblemError
+from service.store import trials
+from service.store.curves import curve_of
+from service.store.plans import plan_of
+from service.store.tables import HAS_OUTCOME
+from service.store.trials import TrialView
+from workers.storage import MissingFileError, Storage, StorageError
+
+router = APIRouter(tags=["trials"])
+
+MEDIA_TYPE = "application/octet-stream"
+_CHUNK = 2**20
+_FILE = {"content": {MEDIA_TYPE: {}}, "description": "A safetensors file; its ETag is its SHA-256"}
+
+
+@router.get("/trials/{trial}/weights", responses={200: _FILE, 503: refusal(503)})
+def weights(trial: int, session: Reading, state: StateDep) -> StreamingResponse:
+    """The final weights that a trial's sweep kept, as safetensors."""
+    view = _settled(session, trial)
+    if view.weights is None:
+        keep = plan_of(session, view.sweep).spec.get("keep_weights", "none")
+        met = "; it met no criterion of the spec as submitted" if keep == "successes" else ""
+        raise ProblemError(
+            404,
+            f"no weights of trial {trial} were kept: its sweep says keep_weights: {keep}{met}",
+            f"replay it (`seedbed replay {trial}`) to see that it trains the same, or submit a "
+            "sweep that keeps them",
+        )
+    path, size = view.weights["path"], view.weights["bytes"]
+    try:
+        storage = _storage(state.configuration.storage_url)
+        there = storage.size(path)
+    except MissingFileError as error:
+        raise _gone(trial, "not in storage any more") from error
+    except StorageError as error:
+        raise ProblemError(
+            503, f"weights of trial {trial} were kept, but {error}", "try again later"
+        ) from error
+    if there != size:
+        raise _gone(trial, f"{there} bytes long in storage and were {size}")
+    headers = {
+        "ETag": f'"{view.weights["sha256"]}"',
+        "Content-Length": str(size),
+        "Content-Disposition": f'attachment; filename="trial-{trial}.safetensors"',
+    }
+    return StreamingResponse(_pieces(storage, path), media_type=MEDIA_TYPE, headers=headers)
+
+
+@router.get("/trials/{trial}/curve", responses={200: {"model": shapes.Curve}})
+def curve(trial: int, session: Reading) -> dict[str, Any]:
+    """A trial's evaluations: the steps, and each metric's value at each, null where not finite."""
+    _settled(session, trial)
+    found: dict[str, Any] = json.loads(zlib.decompress(curve_of(session, trial)))
+    return {"trial": trial, **found}
+
+
+def _settled(session: Session, trial: int) -> TrialView:
+    """A trial whose outcome may be shown.
+
+    Raises:
+        UnknownTrialError: there is no such trial.
+        ProblemError: 404, it has no outcome, or none that is shown yet.
+    """
+    view = trials.show(session, trial)
+    if view.settled and view.state in HAS_OUTCOME:
+        return view
+    if view.state in HAS_OUTCOME or not view.settled:
+        raise ProblemError(
+            404,
+            f"trial {trial} shows nothing of its outcome yet: its cohort is not settled, and what "
+            "is seen before would be of those that end soonest",
+            f"wait until its cohort is settled (`seedbed show {view.sweep}`)",
+        )
+    raise ProblemError(
+        404, f"trial {trial} is {view.state} and has no outcome", "ask for another trial"
+    )
+
+
+def _gone(trial: int, how: str) -> ProblemError:
+    return ProblemError(
+        404,
+        f"weights of trial {trial} were kept, but are {how}",
+        "see whether SEEDBED_STORAGE_URL names the storage that they were written to",
+    )
+
+
+@lru_cache(maxsize=4)
+def _storage(url: str) -> Storage:
+    return Storage(url)
+
+
+def _pieces(storage: Storage, path: str) -> Iterator[bytes]:
+    with storage.opened(path) as file:
+        while piece := file.read(_CHUNK):
+            yield piece
