@@ -26,7 +26,6 @@ from service.api import (
     exclusions,
     kept,
     keys,
-    later,
     metrics,
     probes,
     replays,
@@ -158,7 +157,6 @@ def create_app(
         app.include_router(router, prefix="/api/v1", dependencies=strict)
     app.include_router(probes.router, dependencies=strict)
     app.include_router(metrics.router, dependencies=strict)
-    app.include_router(later.router())
     pages.install(app, strict)
     app.include_router(login.router)
     _handlers(app)

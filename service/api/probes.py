@@ -51,7 +51,7 @@ def description(request: Request) -> JSONResponse:
 
 @router.get("/docs", include_in_schema=False)
 def docs(request: Request, principal: PrincipalDep) -> HTMLResponse:
-    """The routes, from the OpenAPI description; those that are not built yet are marked."""
+    """The routes, from the OpenAPI description."""
     schema = request.app.openapi()
     routes = [
         {"method": method.upper(), "path": path, **operation}

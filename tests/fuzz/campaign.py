@@ -17,8 +17,6 @@ from tests.fuzz.settings import excused, settings
 from tests.fuzz.stage import Stage
 from tests.fuzz.tally import Tally
 
-#: operations that are refused by name with 501, which is what they are for
-LATER = "later"
 #: seconds of one run of the engine, which is begun anew with another seed
 RUN_S = 120
 _SUBMIT = ("POST", "/api/v1/sweeps")
@@ -48,7 +46,7 @@ def run(
     """One run of all phases, over all operations that are described, or `only` a path's."""
     config = settings(stage.served.url, seed, max_time_s=max_time_s, examples=examples)
     url = f"{stage.served.url}/openapi.json"
-    schema = schemathesis.openapi.from_url(url, config=config).exclude(tag=LATER)
+    schema = schemathesis.openapi.from_url(url, config=config)
     schema = schema if only is None else schema.include(path=only)
     with _hooks(stage):
         for event in from_schema(schema).execute():

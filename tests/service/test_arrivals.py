@@ -40,7 +40,8 @@ PATHS = (
     *(f"{API}/trials?{query}" for query in FILTERS),
     f"{API}/audit",
     f"{API}/replays",
-    *(f"/api/v1/trials/{trial}" for trial in (1, 9, 11, 12)),  # settled, arrived, errored, running
+    # settled, arrived, errored, running
+    *(f"/api/v1/trials/{trial}{x}" for trial in (1, 9, 11, 12) for x in ("", "/weights", "/curve")),
     *(f"{API}/report?format={f}" for f in ("json", "markdown", "csv", "latex", "html", "parquet")),
     *(f"{API}/report?format=svg&figure={figure}" for figure in ("difference", "survival")),
     *(f"{API}/report?format=png&figure={figure}" for figure in ("rates", "courses", "cells")),
@@ -107,8 +108,9 @@ def happen(served: Served, arrive: Callable[[Assignment], Outcome]) -> list[Assi
 
 
 def blind(text: str) -> str:
-    """Without the time of day and what is reckoned from it."""
+    """Without a request's own name, the time of day and what is reckoned from it."""
     text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00| UTC)?", "TIME", text)
+    text = re.sub(r'"request_id":"\w+"', '"request_id":"ID"', text)
     text = re.sub(r'"eta_s": ?[\d.]+', '"eta_s": ETA', text)
     text = re.sub(r'"eta_interval_s": ?\[[^]]+\]', '"eta_interval_s": ETA', text)
     text = re.sub(r"about [\d.]+ (s|min|h|days) left( \([^)]+\))?", "about ETA left", text)

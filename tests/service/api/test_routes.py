@@ -1,6 +1,5 @@
 """Every route, over a real store."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,6 @@ import httpx
 import pytest
 
 from service.api.disk import POINT, RESULT, SUCCESS, TRIAL, disk_bytes
-from service.api.later import LATER
 from service.api.reports import FORMATS
 from service.evidence.pairs import Pairs
 from service.evidence.sequential import (
@@ -323,17 +321,6 @@ async def test_experiments_and_presets_are_described(api: httpx.AsyncClient) -> 
     assert (await api.get("/api/v1/presets/nope")).status_code == 404
 
 
-@pytest.mark.parametrize(("method", "path", "what"), [(m, p, w) for m, p, w, _ in LATER])
-async def test_what_is_not_built_yet_is_refused_by_name(
-    api: httpx.AsyncClient, method: str, path: str, what: str
-) -> None:
-    body = {} if method in ("POST", "PATCH") else None
-    reply = await api.request(method, re.sub(r"{\w+}", "1", path), json=body)
-    assert reply.status_code == 501
-    assert what in reply.json()["detail"]
-    assert reply.headers["content-type"] == "application/problem+json"
-
-
 async def test_probes_tell_alive_from_ready(api: httpx.AsyncClient, served: Served) -> None:
     assert (await api.get("/healthz")).json() == {"status": "alive"}
     assert (await api.get("/readyz")).status_code == 200
@@ -344,7 +331,6 @@ async def test_probes_tell_alive_from_ready(api: httpx.AsyncClient, served: Serv
 async def test_the_description_of_the_api_needs_no_network(api: httpx.AsyncClient) -> None:
     page = (await api.get("/docs")).text
     assert "/api/v1/sweeps/{sweep}/cancel" in page
-    assert page.count("not built yet") == len(LATER)
     assert "//" not in page.replace("http://", "").replace("https://", "")
     assert (await api.get("/openapi.json")).json()["paths"]
 

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from service.api.app import Health, create_app
 from service.api.guard import CREDENTIALS
-from service.api.later import LATER
 from service.configuration import Configuration
 from service.store import sweeps
 from service.store.engine import reading_factory, session_factory
@@ -42,14 +41,13 @@ HUGE = 10**30
 
 
 def routes(app: FastAPI) -> list[tuple[str, str]]:
-    """Method and path of every route that is built."""
-    later = {(method, path) for method, path, _, _ in LATER}
+    """Method and path of every route."""
     described = {
         (method.upper(), path)
         for path, operations in app.openapi()["paths"].items()
         for method in operations
     }
-    return sorted(described - later) + [("GET", path) for path in PAGES]
+    return sorted(described) + [("GET", path) for path in PAGES]
 
 
 async def ask(
@@ -73,9 +71,9 @@ async def ask(
 
 
 async def some(api: httpx.AsyncClient, served: Served) -> tuple[str, int]:
-    """A sweep with trials, and one of them."""
+    """A sweep with a settled cohort, and one of its trials."""
     sweep = (await submit(api))["id"]
-    train(served, sweep, 4)
+    train(served, sweep, 8)
     trial: int = (await api.get(f"{ROOT}/{sweep}/trials")).json()["items"][0]["id"]
     return sweep, trial
 
@@ -102,7 +100,8 @@ async def test_every_route_answers_without_it(api: httpx.AsyncClient, served: Se
     for method, path in sorted(found, key=lambda route: route[0] == "DELETE"):
         reply = await ask(api, method, path, sweep, trial)
         cancelled = reply.status_code == 409  # by an earlier one of them
-        assert reply.is_success or cancelled, (method, path, reply.text)
+        none_kept = path.endswith("/weights") and "no weights of trial" in reply.text
+        assert reply.is_success or cancelled or none_kept, (method, path, reply.text)
 
 
 async def test_a_misspelt_dry_run_makes_no_sweep_and_a_misspelt_filter_no_list(
