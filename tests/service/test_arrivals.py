@@ -110,6 +110,7 @@ def happen(served: Served, arrive: Callable[[Assignment], Outcome]) -> list[Assi
 def blind(text: str) -> str:
     """Without a request's own name, the time of day and what is reckoned from it."""
     text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00| UTC)?", "TIME", text)
+    text = re.sub(r"(?m)^.*request_id=.*\n", "", text)  # the service's log, of this process too
     text = re.sub(r'"request_id":"\w+"', '"request_id":"ID"', text)
     text = re.sub(r'"eta_s": ?[\d.]+', '"eta_s": ETA', text)
     text = re.sub(r'"eta_interval_s": ?\[[^]]+\]', '"eta_interval_s": ETA', text)
