@@ -16,6 +16,7 @@ at the end of `ray_cluster` is killed.
 """
 
 import contextlib
+import json
 import os
 import secrets
 import signal
@@ -24,9 +25,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -113,10 +115,11 @@ class Cluster:
         own = {k: v for k, v in NODES.items() if k.startswith("RAY_")}
         return {**own, "SEEDBED_RAY_ADDRESS": self.address, "RAY_AUTH_TOKEN": self.token}
 
-    def start_head(self) -> Part:
+    def start_head(self, *words: str, **environment: str) -> Part:
         """Starts the head, which has no CPUs; again at the same address after it was killed."""
         ip, port = self.address.split(":")
-        part = self._start(ip, ["--head", f"--port={port}", "--include-dashboard=false"], cpus=0)
+        own = ["--head", f"--port={port}", "--include-dashboard=false"]
+        part = self._start(ip, [*own, *words], cpus=0, **environment)
         wait_for_port(ip, int(port), part)
         return part
 
@@ -152,8 +155,15 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def ray_cluster(nodes: int = 0, cpus: int = 1) -> Iterator[Cluster]:
-    """A head, and so many nodes with so many CPUs each; all of it is gone at the end."""
+def ray_cluster(
+    nodes: int = 0, cpus: int = 1, *, autoscaling: Callable[[str], dict[str, Any]] | None = None
+) -> Iterator[Cluster]:
+    """A head, and so many nodes with so many CPUs each; all of it is gone at the end.
+
+    Args:
+        autoscaling: the head's address -> a configuration of Ray's autoscaler, with the provider of
+            nodes that are processes of this machine.
+    """
     with tempfile.TemporaryDirectory(prefix="sb-", ignore_cleanup_errors=True) as folder:
         token = secrets.token_hex(32)
         environment = {
@@ -162,7 +172,13 @@ def ray_cluster(nodes: int = 0, cpus: int = 1) -> Iterator[Cluster]:
         environment |= {**NODES, "RAY_AUTH_TOKEN": token, "PYTHONPATH": str(ROOT)}
         cluster = Cluster(Path(folder), f"127.0.0.2:{free_port()}", token, environment)
         try:
-            cluster.start_head()
+            if autoscaling is None:
+                cluster.start_head()
+            else:
+                file = cluster.folder / "autoscaling.json"
+                file.write_text(json.dumps(autoscaling(cluster.address)))
+                fake = {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+                cluster.start_head(f"--autoscaling-config={file}", **fake)
             for _ in range(nodes):
                 cluster.add(cpus)
             yield cluster

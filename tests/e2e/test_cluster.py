@@ -1,5 +1,6 @@
 """API, two dispatchers and a Ray cluster as processes: whoever dies, the other goes on."""
 
+import contextlib
 import itertools
 import os
 import signal
@@ -52,6 +53,7 @@ class Site:
             process = subprocess.Popen(
                 [sys.executable, "-m", "service.cli.app", *command],
                 env=self.environment | {"SEEDBED_STATE_FOLDER": str(self.folder / str(number))},
+                cwd=self.folder,  # Ray hands the driver's folder on to its workers
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -77,7 +79,14 @@ class Site:
 
 @pytest.fixture
 def site(postgres: str, tmp_path: Path) -> Iterator[Site]:
-    """A cluster of two nodes with a CPU each, and a store; what was started is killed."""
+    """A service on a cluster of two nodes with a CPU each."""
+    with ray_cluster(2) as cluster, sited(postgres, tmp_path, cluster) as site:
+        yield site
+
+
+@contextlib.contextmanager
+def sited(postgres: str, folder: Path, cluster: Cluster) -> Iterator[Site]:
+    """A store of its own, and whatever is started on it, which is killed at the end."""
     name = f"cluster_{os.getpid()}_{next(_numbers)}"
     admin = create_engine(postgres, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
@@ -86,24 +95,24 @@ def site(postgres: str, tmp_path: Path) -> Iterator[Site]:
     url = postgres.replace("/postgres?", f"/{name}?")
     engine = open_engine(url)
     upgrade(engine)
-    with ray_cluster(2) as cluster:
-        environment = {
-            k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "SEEDBED_"))
-        }
-        environment |= cluster.service | {
-            "SEEDBED_DATABASE_URL": url,
-            "SEEDBED_STORAGE_URL": str(tmp_path / "storage"),
-            "SEEDBED_SLICE_S": "0.2",
-            "SEEDBED_PACK_LANES": "8",
-            "SEEDBED_WORKERS": "2",
-        }
-        site = Site(tmp_path, engine, cluster, environment)
+    foreign = ("RAY_", "SEEDBED_")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
+    environment |= cluster.service | {
+        "SEEDBED_DATABASE_URL": url,
+        "SEEDBED_STORAGE_URL": str(folder / "storage"),
+        "SEEDBED_SLICE_S": "0.2",
+        "SEEDBED_PACK_LANES": "8",
+        "SEEDBED_WORKERS": "2",
+    }
+    site = Site(folder, engine, cluster, environment)
+    try:
         yield site
+    finally:
         for process in site.processes:
             if process.poll() is None:
                 process.kill()
                 process.wait(30)
-    engine.dispose()
+        engine.dispose()
 
 
 def ready_pids(log: Path) -> list[int]:
