@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 AUDIT := pip-audit==2.10.1
+TEST_PROCESSES ?= 2
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
@@ -33,7 +34,7 @@ browser:
 	  || echo "no Chromium here and no right to install it: the browser tests will be skipped"
 
 test: $(STAMP) browser ## run every test
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 check: $(STAMP) ## ruff, mypy strict and the import arrows
 	@$(BIN)/ruff check .

@@ -12,11 +12,11 @@ import structlog
 import workers  # noqa: F401 - fixes MKL's mode first
 from workers.local import settle_environment
 
-# a service in a test's own process logs beside the output of commands, and not into it
-structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
 settle_environment()  # whichever test imports Ray first
 # a shell starts what runs in the background deaf to Ctrl-C, and children would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# a service in a test's own process logs beside the output of commands, and not into it
+structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 @pytest.fixture(scope="session")
