@@ -28,12 +28,10 @@ class Known:
 
     Attributes:
         sweeps: ids that were there.
-        streams: whether the service has streams of events.
         key: sent by all; None where the service asks for none.
     """
 
     sweeps: list[str] = field(default_factory=list)
-    streams: bool = False
     key: str | None = None
 
 
@@ -141,8 +139,6 @@ async def _steer(client: _Client) -> None:
 
 
 async def _follow(client: _Client) -> None:
-    if not client.known.streams:
-        return
     route, began = f"{API}/sweeps/{{sweep}}/events", time.perf_counter()
     try:
         async with client.http.stream("GET", route.format(sweep=client.sweep())) as reply:

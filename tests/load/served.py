@@ -8,12 +8,10 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import httpx
-
 from service.client import Client, ServiceUnreachableError
 from service.local import free_port
 from tests.benchmarks.databases import postgres
-from tests.load.clients import API, Known
+from tests.load.clients import Known
 from tests.service.samples import spec
 
 READY_S = 180.0
@@ -52,13 +50,7 @@ def known(url: str) -> Known:
                 raise TimeoutError(f"a sweep of 16 trials was not trained in {READY_S:.0f} s")
             time.sleep(0.2)
         long = client.submit(spec(seeds=100_000, cohort=50, budget={"steps": 2000}))["id"]
-    return Known([done, long], streams=has_streams(url))
-
-
-def has_streams(url: str) -> bool:
-    """Whether the service has server-sent events."""
-    paths = httpx.get(f"{url}/openapi.json").json()["paths"]
-    return "later" not in paths[f"{API}/sweeps/{{sweep}}/events"]["get"]["tags"]
+    return Known([done, long])
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ from sqlalchemy import Engine
 
 from service.client import Client
 from tests.load.clients import ASKS, Known, Load, drive
-from tests.load.served import has_streams
 from tests.service.samples import spec
 from tests.service.serving import serving
 
@@ -20,7 +19,6 @@ def test_clients_at_once_get_good_answers_and_keep_their_connections(
         known = Known([client.submit(spec(seeds=seeds))["id"] for seeds in (6, 2)])
         served.train_all()
         known.sweeps.append(client.submit(spec(seeds=50))["id"])
-        known.streams = has_streams(served.url)
         seen = asyncio.run(drive(served.url, known, Load(clients=12, seconds=3.0, think_s=0.05)))
     assert not seen.wrong()
     assert seen.faults == seen.limited == 0
