@@ -53,7 +53,7 @@ class Record:
 def spec(client: Client, seeds: int, steps: int) -> dict[str, Any]:
     """The demo's own, with so many seeds an arm and steps a trial."""
     found: dict[str, Any] = client.preset(PRESET)["spec"]
-    cohort = max(1, seeds // 20)
+    cohort = max(1, seeds // 4)  # two of them in both arms fill the packs of two workers
     return found | {"seeds": seeds, "cohort": cohort, "budget": {"steps": steps}}
 
 
