@@ -94,6 +94,9 @@ def complete(description: dict[str, Any]) -> None:
     schemas["Problem"] = _PROBLEM
     for path, operations in description["paths"].items():
         for method, operation in operations.items():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "query":
+                    _no_nul(parameter["schema"])
             answers = operation["responses"]
             answers.pop("422", None)
             if "requestBody" in operation:
@@ -104,6 +107,13 @@ def complete(description: dict[str, Any]) -> None:
                 _only_reference(answer)
             for status in _refusals(path, method):
                 answers.setdefault(str(status), refusal(status))
+
+
+def _no_nul(schema: dict[str, Any]) -> None:
+    """Texts of a query hold no NUL character (`service.api.source.judge_target`)."""
+    for option in schema.get("anyOf", [schema]):
+        if option.get("type") == "string" and not option.keys() & {"enum", "const", "format"}:
+            option.setdefault("pattern", r"^[^\x00]*$")
 
 
 def _only_reference(answer: dict[str, Any]) -> None:
