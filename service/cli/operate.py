@@ -116,7 +116,7 @@ def dispatcher(
 def backup(
     target: Annotated[Path, typer.Argument(help="A file that does not exist yet.")],
 ) -> None:
-    """Copy the SQLite store to a file, even while the service runs."""
+    """Copy the SQLite store to a file, even while the service runs; storage is not copied."""
     configuration = configured()
     from service.store.backup import backup as copy
     from service.store.engine import open_engine
