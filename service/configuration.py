@@ -122,6 +122,9 @@ class Configuration(BaseSettings):
             "is taken for lost",
         ),
     ] = 600.0
+    workers_per_gpu: Annotated[
+        int, Field(ge=1, le=64, description="workers that share a GPU, each with a part of it")
+    ] = 1
     user_trials: Annotated[
         int, Field(ge=0, description="most trials of one owner that run at once; 0 for no limit")
     ] = 0

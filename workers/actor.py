@@ -23,7 +23,7 @@ class Worker:
         """Gets ready to train, and says what it is.
 
         Args:
-            workers: that share the machine.
+            workers: that share the machine, or its GPU.
         """
         from workers.trainer import Trainer, lower_priority  # noqa: PLC0415 - torch stays here
 

@@ -14,16 +14,33 @@ _RECLAIMABLE = ("active_file", "inactive_file", "slab_reclaimable")
 
 
 def budget(device: torch.device, workers: int = 1) -> int:
-    """Bytes that one worker may use now: of a GPU most, of a machine its share.
+    """Bytes that one worker may use now: its share of what a GPU has, or of what a machine has.
 
     Args:
-        workers: that share the machine, each with a core; a GPU is a worker's own.
+        workers: that share the GPU, or the machine, each with a core.
     """
     if device.type == "cuda":
-        spare = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(_GPU_SHARE * (torch.cuda.mem_get_info(device)[0] + spare))
+        used = torch.cuda.memory_allocated(device)
+        spare = torch.cuda.memory_reserved(device) - used
+        free, total = torch.cuda.mem_get_info(device)
+        return gpu_budget(free + spare, total, used, workers)
     free = min(psutil.virtual_memory().available, _container())
     return int(free / max(1, workers))
+
+
+def gpu_budget(free: int, total: int, used: int, workers: int) -> int:
+    """Bytes of a GPU that one of several workers may still use.
+
+    What others have not taken yet is theirs: each keeps to its share of the whole, however much is
+    free when it is the first to look.
+
+    Args:
+        free: what nobody else has.
+        total: the GPU's.
+        used: by this worker.
+        workers: that share it.
+    """
+    return max(0, int(min(_GPU_SHARE * free, _GPU_SHARE * total / workers - used)))
 
 
 def _container() -> int:

@@ -65,6 +65,7 @@ class Pool:
         device: where each trains.
         environment: variables for the workers, beside their own.
         host: the Ray; one on loopback with a CPU for each worker unless it is given.
+        per_gpu: workers that share a GPU.
     """
 
     def __init__(
@@ -73,8 +74,10 @@ class Pool:
         device: str = "cpu",
         environment: Mapping[str, str] | None = None,
         host: RayHost | None = None,
+        per_gpu: int = 1,
     ) -> None:
         self.size = size
+        self._per_gpu = per_gpu
         self._device = device
         self._environment = dict(environment or {})
         self._host = host or LocalRay(size)
@@ -92,8 +95,8 @@ class Pool:
         """Asks for a worker, which describes itself once it has a place; that comes from `wait`."""
         self._spawned += 1
         name = f"worker-{self._spawned}"
-        gpus = 1.0 if self._device.startswith("cuda") else 0.0
-        hosted = actor_class(self._ray, self._environment, gpus)
+        part = part_of(self._per_gpu) if self._device.startswith("cuda") else None
+        hosted = actor_class(self._ray, self._environment, part)
         actor = hosted.options(name=f"{self._name}:{name}").remote(self._device)
         self._actors[name] = actor
         self._calls[actor.__ray_call__.remote(place)] = Call(name, placing=True)
@@ -155,9 +158,10 @@ class Pool:
             return Reply(call.worker, lost=f"{type(gone).__name__}: {gone}")
 
     def _introduce(self, worker: str, node: str) -> None:
-        """Asks a worker that has its place who it is, and tells it how many share the machine."""
+        """Asks a worker that has its place who it is, and tells it how many share its memory."""
         found = {n["NodeID"]: n["Resources"] for n in self._ray.nodes()}
-        workers = sharing(found.get(node, {}), self._device, self.size)
+        gpu = self._device.startswith("cuda")
+        workers = self._per_gpu if gpu else sharing(found.get(node, {}), self.size)
         self._calls[self._actors[worker].describe.remote(workers)] = Call(worker)
 
     def discard(self, worker: str) -> None:
@@ -173,21 +177,33 @@ class Pool:
         self._host.stop()
 
 
-def sharing(resources: Mapping[str, float], device: str, size: int) -> int:
-    """How many of a pool's workers a machine has room for, one a CPU or one a GPU.
+def sharing(resources: Mapping[str, float], size: int) -> int:
+    """How many of a pool's workers a machine has room for, one a CPU.
 
     Args:
         resources: of the machine, as Ray counts them.
-        device: where each trains.
         size: workers of the pool.
     """
-    slots = resources.get("GPU" if device.startswith("cuda") else "CPU", 1.0)
-    return max(1, min(size, int(slots)))
+    return max(1, min(size, int(resources.get("CPU", 1.0))))
 
 
-def actor_class(ray: Any, environment: Mapping[str, str], gpus: float) -> Any:
-    """`workers.actor.Worker` as a Ray actor class; where it runs `workers` is installed."""
-    options: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0}
+def part_of(per_gpu: int) -> float:
+    """The part of a GPU that each of so many workers asks for, in Ray's units of 1/10,000.
+
+    Rounded down: all of them must fit.
+    """
+    return (10_000 // per_gpu) / 10_000
+
+
+def actor_class(ray: Any, environment: Mapping[str, str], part: float | None) -> Any:
+    """`workers.actor.Worker` as a Ray actor class; where it runs `workers` is installed.
+
+    Args:
+        part: of a GPU, and of a CPU with it, so that a machine needs no more CPUs than GPUs;
+            None for a CPU and no GPU.
+    """
+    cpus, gpus = (1.0, 0.0) if part is None else (part, part)
+    options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": 0}
     if environment:
         options["runtime_env"] = {"env_vars": dict(environment)}
     return ray.remote(**options)(Worker)

@@ -40,7 +40,7 @@ class Trainer:
 
     Args:
         device: "cpu" or "cuda:0".
-        workers: that share the machine.
+        workers: that share the machine, or its GPU.
     """
 
     def __init__(self, device: str = "cpu", workers: int = 1) -> None:

@@ -137,17 +137,20 @@ def start(pool: Pool, configuration: Configuration) -> None:
     pool.start()
     adopt()  # Ray has put its own handlers in place
     if configuration.device == "cuda" and configuration.ray_address is None:
-        pool.size = workers_on(seen_by_ray(), configuration.asked_workers)
+        pool.size = workers_on(
+            seen_by_ray(), configuration.asked_workers, configuration.workers_per_gpu
+        )
 
 
 def pool_of(configuration: Configuration) -> Pool:
-    """The workers; each sees one GPU, its own, as cuda:0."""
+    """The workers; each sees one GPU, its own or its part of it, as cuda:0."""
     device = "cuda:0" if configuration.device == "cuda" else "cpu"
     if configuration.ray_address is None:
-        return Pool(configuration.workers, device)
+        return Pool(configuration.workers, device, per_gpu=configuration.workers_per_gpu)
     words = shlex.split(configuration.ray_node)
     cluster = ClusterRay(configuration.ray_address, words, namespace_of(configuration.database_url))
-    return Pool(configuration.workers, device, host=cluster)
+    each = configuration.workers_per_gpu
+    return Pool(configuration.workers, device, host=cluster, per_gpu=each)
 
 
 def namespace_of(database_url: str) -> str:

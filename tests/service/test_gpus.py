@@ -10,17 +10,20 @@ from service.processes import binding, dispatcher
 
 
 @pytest.mark.parametrize(
-    ("gpus", "asked", "workers"), [(1, None, 1), (8, None, 8), (8, 3, 3), (2, 2, 2)]
+    ("gpus", "asked", "each", "workers"),
+    [(1, None, 1, 1), (8, None, 1, 8), (8, 3, 1, 3), (2, 2, 1, 2), (2, None, 3, 6), (2, 5, 3, 5)],
 )
-def test_every_gpu_gets_a_worker_unless_fewer_are_asked_for(
-    gpus: int, asked: int | None, workers: int
+def test_every_gpu_gets_its_workers_unless_fewer_are_asked_for(
+    gpus: int, asked: int | None, each: int, workers: int
 ) -> None:
-    assert workers_on(gpus, asked) == workers
+    assert workers_on(gpus, asked, each) == workers
 
 
 def test_more_workers_than_gpus_would_wait_for_ever_and_are_refused() -> None:
-    with pytest.raises(TooFewGpusError, match=r"4 workers.*sees 1 GPU;.*at most 1"):
+    with pytest.raises(TooFewGpusError, match=r"4 workers.*sees 1 GPU for 1 each; use at most 1"):
         workers_on(1, 4)
+    with pytest.raises(TooFewGpusError, match=r"7 workers.*2 GPUs for 3 each; use at most 6"):
+        workers_on(2, 7, 3)
     with pytest.raises(TooFewGpusError, match=r"sees no GPU.*SEEDBED_DEVICE=cpu"):
         workers_on(0, None)
 
@@ -31,9 +34,9 @@ def test_the_device_reaches_the_pool(
 ) -> None:
     """A worker sees one GPU, its own, under the number 0."""
     asked: list[Any] = []
-    monkeypatch.setattr(dispatcher, "Pool", lambda *given: asked.append(given))
-    dispatcher.pool_of(Configuration(workers=3, device=device))
-    assert asked == [(3, each)]
+    monkeypatch.setattr(dispatcher, "Pool", lambda *given, **more: asked.append((*given, more)))
+    dispatcher.pool_of(Configuration(workers=3, device=device, workers_per_gpu=2))
+    assert asked == [(3, each, {"per_gpu": 2})]
 
 
 @pytest.mark.parametrize(

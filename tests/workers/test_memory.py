@@ -120,6 +120,15 @@ def test_where_not_even_one_lane_fits_one_is_tried() -> None:
     assert memory.widest(lane, 4000, 5) == 3
 
 
+def test_workers_that_share_a_gpu_keep_to_their_parts_of_it() -> None:
+    """The first to look sees all of it free; the last, what the others left."""
+    assert memory.gpu_budget(free=1000, total=1000, used=0, workers=1) == 900
+    assert memory.gpu_budget(free=1000, total=1000, used=0, workers=4) == 225
+    assert memory.gpu_budget(free=300, total=1000, used=100, workers=4) == 125
+    assert memory.gpu_budget(free=100, total=1000, used=0, workers=4) == 90
+    assert memory.gpu_budget(free=100, total=1000, used=300, workers=4) == 0
+
+
 def test_a_containers_own_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "memory.max").write_text("3000\n")
     (tmp_path / "memory.current").write_text("1000\n")
