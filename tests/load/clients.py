@@ -1,6 +1,7 @@
 """Clients that read, look at pages, follow events and submit, each at its own pace."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -182,14 +183,18 @@ async def drive(url: str, known: Known, load: Load, seed: int = 1) -> Seen:
     """All clients, each with a connection of its own that it keeps."""
     seen = Seen()
     headers = {} if known.key is None else {"Authorization": f"Bearer {known.key}"}
-    async with asyncio.TaskGroup() as clients:
+    # one for all: reading the certificates again for each would hold up this loop for seconds,
+    # and be taken for the service's
+    trust = httpx.create_ssl_context()
+    async with contextlib.AsyncExitStack() as ending:
+        clients = []
         for number in range(load.clients):
-            clients.create_task(_one(url, headers, known, seen, load, seed * 100_003 + number))
+            http = httpx.AsyncClient(
+                base_url=url, timeout=PATIENCE_S, headers=headers, verify=trust
+            )
+            await ending.enter_async_context(http)
+            clients.append(_Client(http, known, seen, seed * 100_003 + number))
+        async with asyncio.TaskGroup() as group:
+            for client in clients:
+                group.create_task(client.go(load))
     return seen
-
-
-async def _one(
-    url: str, headers: Mapping[str, str], known: Known, seen: Seen, load: Load, seed: int
-) -> None:
-    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S, headers=headers) as http:
-        await _Client(http, known, seen, seed).go(load)

@@ -16,7 +16,7 @@ from service.api.app import Health, create_app
 from service.api.server import Server
 from service.bus import Bus
 from service.configuration import Configuration
-from service.processes.binding import bind
+from service.processes.binding import KEPT_S, bind
 from service.store import claims, classes, completion
 from service.store.engine import reading_factory, session_factory
 from tests.service.samples import CHEAP, NUMERICS, moment, outcome
@@ -89,7 +89,7 @@ def serving(
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
     started = threading.Event()
     listener = bind("127.0.0.1", 0)
-    server = _Announced(uvicorn.Config(app, log_config=None), started)
+    server = _Announced(uvicorn.Config(app, log_config=None, timeout_keep_alive=KEPT_S), started)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
