@@ -11,11 +11,11 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from deploy.drill.engine import compose, containers, docker, healthy, inspect
-from deploy.drill.faults import Fault, faults
+from deploy.drill.engine import EngineError, compose, containers, docker, healthy, inspect
+from deploy.drill.faults import Fault, NoReturnError, faults
 from deploy.drill.sweeps import LostError, Record, ended, finish, moved, spec, submit
 from service.cli.own_key import own_key
-from service.client import Client
+from service.client import Client, ServiceError, ServiceUnreachableError
 
 #: after a fault a sweep goes on within this, and a service is healthy again
 AGAIN_S, WELL_S = 300.0, 300.0
@@ -36,7 +36,11 @@ def main() -> int:
     parser.add_argument("--url", default="http://127.0.0.1:8321")
     parser.add_argument("--seeds", type=int, default=400, help="an arm, of each sweep")
     parser.add_argument("--steps", type=int, default=500, help="of a trial")
+    parser.add_argument("--only", default="", help="the faults of which this is said, or all")
     words = parser.parse_args()
+    waiting = [fault for fault in faults() if words.only in f"{fault.service} {fault.said}"]
+    if not waiting:
+        parser.error(f"--only {words.only!r} names no fault; see deploy/drill/faults.py")
     where()
     with Client(words.url, key=own_key(words.url)) as client:
         body = spec(client, words.seeds, words.steps)
@@ -47,7 +51,7 @@ def main() -> int:
         say(f"Undisturbed: {told(calm)}; {time.monotonic() - began:.0f} s, load {load()}.\n")
         if not calm.exactly_once:
             raise LostError("the undisturbed sweep is not whole")
-        struck = disturb(client, body, faults())
+        struck = disturb(client, body, waiting)
     wrong = [each for each in struck if not each.exactly_once or each.findings != calm.findings]
     say()
     for each in struck:
@@ -125,4 +129,7 @@ def where() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (EngineError, LostError, NoReturnError, ServiceError, ServiceUnreachableError) as error:
+        sys.exit(f"drill: {error}")
