@@ -148,17 +148,24 @@ class Pool:
         call = self._calls.pop(ref)
         try:
             value = self._ray.get(ref)
-            if call.placing:
-                self._introduce(call.worker, value)
-                return None
-            return Reply(call.worker, value=value)
+            if not call.placing:
+                return Reply(call.worker, value=value)
         except self._ray.exceptions.RayTaskError as error:
             return Reply(call.worker, error=str(error))
         except self._ray.exceptions.RayError as gone:  # died, out of memory, its answer lost ...
             return Reply(call.worker, lost=f"{type(gone).__name__}: {gone}")
+        try:
+            self._introduce(call.worker, value)
+        except Exception as error:  # noqa: BLE001 - answers that came with this one must not be lost
+            return Reply(call.worker, lost=f"it could not be asked who it is: {error}")
+        return None
 
     def _introduce(self, worker: str, node: str) -> None:
-        """Asks a worker that has its place who it is, and tells it how many share its memory."""
+        """Asks a worker that has its place who it is, and tells it how many share its memory.
+
+        Raises:
+            Exception: whatever Ray raises while its head does not answer.
+        """
         found = {n["NodeID"]: n["Resources"] for n in self._ray.nodes()}
         gpu = self._device.startswith("cuda")
         workers = self._per_gpu if gpu else sharing(found.get(node, {}), self.size)

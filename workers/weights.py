@@ -74,6 +74,8 @@ class Keeper:
             try:
                 kept = None if writing is None else writing.result(max(0.1, end - time.monotonic()))
             except (StorageError, TimeoutError) as error:
+                if writing is not None:
+                    writing.cancel()  # nobody needs it; else files wait without end, in memory
                 why = str(error) or f"storage did not answer within {PATIENCE_S:.0f} s"
                 text = (
                     f"the trial ended, but its weights could not be kept: {why}; its sweep keeps "

@@ -60,9 +60,10 @@ class Janitor:
             except StorageError as error:
                 log.warning("storage_not_cleared", error=str(error))
             except Exception as error:
-                if not unreachable(error):
-                    raise
-                log.warning("store_unreachable", error=str(error))
+                if unreachable(error):
+                    log.warning("store_unreachable", error=str(error))
+                else:  # one file that it cannot judge must not end the clearing of all others
+                    log.exception("storage_not_cleared")
 
     def _discarded(self) -> None:
         while self._waiting:

@@ -290,9 +290,10 @@ class Dispatcher:
                 beat()
                 if time.monotonic() - self._renewed > RENEW_S:
                     self._renew()
-                replies = self._workers.wait(min(left_s, RENEW_S))
-                if replies:
+                if not self._replies:  # else an order of the last turn could not be sent
+                    replies = self._workers.wait(min(left_s, RENEW_S))
                     self._replies |= {reply.worker: reply for reply in replies}
+                if self._replies:
                     self._turn(list(self._replies.values()), order=False, park_s=left_s)
         except KeyboardInterrupt:
             log.warning("drain_cut_short", calls=len(self._training()))

@@ -4,10 +4,15 @@ A store that is away is no fault of the dispatcher, which waits for it: a probe 
 would have a sound dispatcher restarted.
 """
 
+import contextlib
 import time
 from pathlib import Path
 
+import structlog
+
 from service.configuration import Configuration
+
+log = structlog.get_logger()
 
 FILE = "dispatcher.pulse"
 #: a dispatcher that has not touched its file for so long hangs
@@ -28,14 +33,32 @@ class Pulse:
     def __init__(self, configuration: Configuration) -> None:
         configuration.state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = configuration.state_folder / FILE
+        self._failed = False
 
     def beat(self, doing: str) -> None:
-        """Shows life; `doing` is what `seedbed dispatcher --check` then says."""
-        self._file.write_text(doing)
+        """Shows life; `doing` is what `seedbed dispatcher --check` then says.
+
+        Where the file cannot be written, as on a full disk, that is logged once: the dispatcher
+        does without, and only whoever looks at the file can take it for dead.
+        """
+        try:
+            self._file.write_text(doing)
+        except OSError as error:
+            if not self._failed:
+                log.warning(
+                    "pulse_not_written",
+                    error=str(error),
+                    cure="make room, or mend the "
+                    "state folder (SEEDBED_STATE_FOLDER); probes see no life meanwhile",
+                )
+            self._failed = True
+        else:
+            self._failed = False
 
     def end(self) -> None:
         """The dispatcher stops."""
-        self._file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._file.unlink(missing_ok=True)
 
 
 def check(folder: Path) -> str:

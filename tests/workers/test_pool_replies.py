@@ -75,3 +75,14 @@ def test_an_exception_of_the_trainer_is_an_error_of_a_worker_that_lives() -> Non
 def test_an_answer_is_handed_on() -> None:
     [reply] = pool_with(Return(lane_steps=7)).wait(0.0)
     assert reply.value == Return(lane_steps=7)
+
+
+def test_a_worker_that_cannot_be_asked_who_it_is_takes_no_other_answer_with_it() -> None:
+    """Ray's head is away for a moment; the pool would forget answers that came at the same time."""
+    pool = pool_with(Return(lane_steps=7))  # it knows no nodes
+    pool._actors["worker-2"] = "actor"
+    pool._calls["placed"] = Call("worker-2", placing=True)
+    answer, lost = pool.wait(0.0)
+    assert (answer.worker, answer.value) == ("worker-1", Return(lane_steps=7))
+    assert lost.worker == "worker-2"
+    assert "could not be asked" in (lost.lost or "")

@@ -147,6 +147,27 @@ def test_so_has_one_whose_storage_hangs_or_is_none(tmp_path: Path, monkeypatch: 
     hung.set()
 
 
+def test_files_of_attempts_that_failed_do_not_wait_for_storage_that_hangs(
+    tmp_path: Path, monkeypatch: Patch
+) -> None:
+    """Else each would hold a lane's memory, and be written once nobody needs it."""
+    monkeypatch.setattr(weights, "PATIENCE_S", 0.3)
+    hung = threading.Event()
+    begun: list[str] = []
+
+    def hang(self: Storage, name: str, data: bytes) -> None:
+        begun.append(name)
+        hung.wait()
+
+    monkeypatch.setattr(Storage, "write", hang)
+    trainer, storage = Trainer(), rule(tmp_path, 300.0)
+    order = Order(CASE.spec, tuple(tasks(8)), lanes=8, slice_s=60.0, storage=storage)
+    assert len(trainer.advance(order).failures) == 8
+    hung.set()
+    trainer._keeper._writers.shutdown()
+    assert len(begun) == 4
+
+
 def test_a_diverged_trials_weights_are_kept_where_all_are(tmp_path: Path) -> None:
     case = deep_mlp("wild")
     wild = replace(assignments(case, 2, wild=[1])[1], files=Files(SWEEP, keep=Keep(None, ABOUT)))

@@ -103,3 +103,33 @@ def test_a_second_signal_or_the_limit_cuts_it_short(
     events = [line["event"] for line in logged]
     assert ("drain_cut_short" in events) == (limit_s > 0)
     assert events[-1] == "dispatcher_stopped"
+
+
+class Unsendable(Slow):
+    """Workers that cannot be told to park."""
+
+    rounds = 0
+
+    def answer(self, worker: str, order: Order) -> Reply | None:
+        if order.park:
+            raise ConnectionError("Ray is gone")
+        return super().answer(worker, order)
+
+    def wait(self, timeout_s: float) -> list[Reply]:
+        self.rounds += self.draining
+        found = super().wait(timeout_s)
+        return found if self.rounds < 2 else []
+
+
+def test_a_drain_does_not_wait_for_who_could_not_be_told_to_park(
+    sessions: sessionmaker[Session],
+) -> None:
+    """Nothing is in flight then: it would ask again and again until its time is over."""
+    sweep, workers = submit(sessions), Unsendable()
+    drain(
+        Dispatcher(sessions, workers, Rules(4, 1.0, 2, storage=STORED, drain_s=5.0), "me"), workers
+    )
+    assert workers.rounds == 1
+    assert sorted(workers.discarded) == ["worker-1", "worker-2"]
+    now = look(sessions, sweep)
+    assert (now.ended, now.running) == (2, 0)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
+from structlog.testing import capture_logs
 
 from service.dispatch.janitor import Janitor
 from service.dispatch.loop import Dispatcher
@@ -141,3 +142,16 @@ def test_a_checkpoint_is_discarded_once_its_outcome_is_committed_and_not_before(
     run(dispatcher, 1)
     assert discarded == [checkpoint_name(sweep, first.add[0].trial)]
     assert dispatcher.announcement().storage == "full"
+
+
+def test_a_file_that_it_cannot_judge_does_not_end_the_clearing(
+    sessions: sessionmaker[Session], storage: Storage
+) -> None:
+    """No trial has this number, which no database holds; other folders are cleared all the same."""
+    sweep = submit(sessions)
+    storage.write(checkpoint_name(sweep, 10**30), b"x")
+    storage.write(weights_name(sweep, 10**6, 1), b"x")
+    with capture_logs() as logged:
+        Janitor(sessions, storage).turn()
+    assert there(storage, sweep) == {checkpoint_name(sweep, 10**30)}
+    assert "storage_not_cleared" in [line["event"] for line in logged]
