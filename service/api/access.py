@@ -108,16 +108,23 @@ class Accesses:
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
         self._known = [
-            (method, compile_path(path)[0], access_of(method, path))
+            (method, compile_path(path)[0], access_of(method, path), f"{method} {path}")
             for method, path in declared(routes)
         ]
 
     def find(self, method: str, path: str) -> Access:
         """Of a path that is no route, or a method that it has not: who may read may be told so."""
-        for known, pattern, access in self._known:
+        for known, pattern, access, _ in self._known:
             if known == method and re.match(pattern, path):
                 return access
         return READ
+
+    def route(self, method: str, path: str) -> str:
+        """Method and template of the route that a request is for; one word for all the others."""
+        for known, pattern, _, route in self._known:
+            if known == method and re.match(pattern, path):
+                return route
+        return "none"
 
 
 def declared(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, str]]:

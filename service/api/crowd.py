@@ -4,11 +4,13 @@ A request holds a thread at times and connections of the store between, and asks
 it holds the other. Were more let in than there are of both, those inside could wait for each other
 until a time limit made errors of them. So no more are let in, and the line is here, where a request
 holds nothing yet. What takes long has rooms of its own, and never all of them; a body is waited for
-outside (service.api.safety), so that those who send slowly keep nobody out.
+outside (service.api.safety), and so is whoever takes a file in pieces: those who send or read
+slowly keep nobody out.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from service.api.limits import PROBES
 from service.api.refusal import Receive, Refusal, Scope, Send, refuse
@@ -63,8 +65,21 @@ class Crowd:
         self._here += 1
         rooms = self._long_rooms if path.endswith(_LONG) else self._rooms
         try:
-            async with rooms:
+            await rooms.acquire()
+            inside = True
+
+            async def leaving(message: dict[str, Any]) -> None:
+                nonlocal inside
+                if inside and message.get("more_body", False):  # a file: the store is done with
+                    inside = False
+                    rooms.release()
+                await send(message)
+
+            try:
                 scope[ROOM] = rooms
-                await self._app(scope, receive, send)
+                await self._app(scope, receive, leaving)
+            finally:
+                if inside:
+                    rooms.release()
         finally:
             self._here -= 1

@@ -100,7 +100,8 @@ class Guard:
         )
         where = f"{scope['method']} {scope['path']}"
         entry = entry_of(scope, principal, access.act or "request", where, "refused")
-        await anyio.to_thread.run_sync(self._journal.refused, entry)
+        route = self._accesses.route(scope["method"], scope["path"])
+        await anyio.to_thread.run_sync(self._journal.refused, entry, route)
 
 
 def _judge_form(method: str, headers: dict[str, str]) -> None:

@@ -64,10 +64,14 @@ class Journal:
         except SQLAlchemyError as error:
             log.warning("activity_not_written", action=entry.action, error=type(error).__name__)
 
-    def refused(self, entry: Entry) -> None:
-        """Writes a refusal down, if the same was not within the last minute."""
+    def refused(self, entry: Entry, route: str = "") -> None:
+        """Writes a refusal down, if the same was not within the last minute.
+
+        Args:
+            route: what counts as the same, where that is more than one object: paths are free.
+        """
         with self._lock:
-            name = (entry.principal, entry.key, entry.action, entry.object)
+            name = (entry.principal, entry.key, entry.action, route or entry.object)
             if self._clock() < self._refused.get(name, float("-inf")) + AGAIN_S:
                 return
             if len(self._refused) >= _MOST:

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.access.key import id_of
+from service.access.principal import Principal
 from service.api.access import ROUTES
 from service.api.journal import AGAIN_S, Journal
 from service.store import activity
@@ -94,6 +95,27 @@ def test_the_same_refusal_is_written_once_a_minute(sessions: sessionmaker[Sessio
     journal.refused(Entry("sue", "request", "GET /", "refused"))
     with sessions() as session:
         assert len(activity.page(session, before=None, limit=9)) == 3
+
+
+@pytest.mark.parametrize(("scope", "paths"), [("read", SWEEPS + "/{}/pause"), (None, "/{}")])
+async def test_refusals_on_paths_that_somebody_makes_up_are_one(
+    keyed: Keyed, scope: str | None, paths: str
+) -> None:
+    """Nobody fills the store with them: neither who may read, nor who may do nothing."""
+    key = keyed.key("eve", scope or "read")
+    if scope is None:  # as of a token whose claims stand for no scope
+        keyed.app.state.seedbed.door.by_bearer = nothing
+    async with keyed.client(key) as api:
+        for made_up in range(5):
+            assert (await api.post(paths.format(made_up), json={})).status_code == 403
+    with keyed.writing() as session:
+        found = activity.page(session, before=None, limit=9)
+    assert [(e["object"], e["outcome"]) for e in found] == [(f"POST {paths.format(0)}", "refused")]
+
+
+async def nothing(_text: str) -> Principal:
+    """Somebody who is known and may do nothing."""
+    return Principal("eve", frozenset())
 
 
 def test_what_is_too_old_goes(sessions: sessionmaker[Session]) -> None:

@@ -2,14 +2,16 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
 from sqlalchemy import Engine
 
-from service.api.crowd import Crowd
+from service.api.crowd import ROOMS, Crowd
 from service.bus.redis import RedisBus
 from service.client import Client
 from tests.service.api.keyed import Keyed
@@ -89,6 +91,54 @@ async def test_a_line_that_is_full_says_when_to_come_back() -> None:
         going.set()
         assert {(await task).status_code for task in waiting} == {200}
         assert (await api.get("/slow")).status_code == 200
+
+
+async def test_who_takes_a_file_slowly_keeps_nobody_out() -> None:
+    """Its room is given to others once the first piece is there, and once only."""
+    app, going = FastAPI(), asyncio.Event()
+
+    @app.get("/file")
+    async def file() -> StreamingResponse:
+        return StreamingResponse(iter([b"x", b"y"]))
+
+    @app.get("/other")
+    async def other() -> str:
+        return "other"
+
+    crowd = Crowd(app, most=ROOMS + 1)
+
+    async def ask(path: str, *, slow: bool) -> int:
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "method": "GET",
+            "path": path,
+            "query_string": b"",
+            "headers": [],
+        }
+        status = 0
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            if slow and message.get("body"):
+                await going.wait()
+
+        await crowd(scope, receive, send)
+        return status
+
+    slow = [asyncio.create_task(ask("/file", slow=True)) for _ in range(ROOMS)]
+    async with asyncio.timeout(10):
+        await anyio.wait_all_tasks_blocked()
+        assert await ask("/other", slow=False) == 200
+        assert not any(task.done() for task in slow)
+        going.set()
+        assert [await task for task in slow] == [200] * ROOMS
+    assert crowd._rooms._value == ROOMS
 
 
 async def test_who_asks_too_often_is_told_how_long_to_wait(sqlite: Engine, tmp_path: Path) -> None:
