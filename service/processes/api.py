@@ -5,10 +5,14 @@ import threading
 from datetime import UTC, datetime
 from functools import partial
 
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
+
 from service.access.opening import judge_opening
 from service.api.app import create_app
 from service.api.heard import Heard
-from service.bus import WAKE
+from service.bus import WAKE, Bus
 from service.bus.choice import bus_of
 from service.configuration import Configuration
 from service.processes.binding import bind, listening, url_of
@@ -45,20 +49,38 @@ def serve_api(configuration: Configuration) -> None:
         ending.callback(apart.dispose)
         bus = bus_of(configuration)
         ending.callback(bus.close)
-        heard = Heard(reading_factory(apart))
-        app = create_app(
-            writing=session_factory(engine),
-            reading=reading_factory(engine),
-            configuration=configuration,
-            wake=partial(bus.publish, WAKE, {}),
-            health=heard.health,
-            running_share=heard.running_share,
-            lacking=heard.lacking,
-            classes=heard.classes,
-            bus=bus,
-        )
+        app = app_of(configuration, engine, apart, bus)
         thread = ending.enter_context(listening(app, listener))
         url = url_of(configuration.host, listener.getsockname()[1])
         say(f"Seedbed's API listens on {url} (dashboard, /docs, /api/v1); Ctrl-C stops it")
         while thread.is_alive() and not stop.wait(0.5):
             pass
+
+
+def app_of(
+    configuration: Configuration,
+    engine: Engine,
+    apart: Engine,
+    bus: Bus,
+    registry: CollectorRegistry | None = None,
+) -> FastAPI:
+    """The application; what it knows of the dispatcher stands in the store.
+
+    Args:
+        engine: for requests.
+        apart: for what is asked of the dispatcher while requests hold all connections.
+        registry: what /metrics shows beside its own.
+    """
+    heard = Heard(reading_factory(apart))
+    return create_app(
+        writing=session_factory(engine),
+        reading=reading_factory(engine),
+        configuration=configuration,
+        wake=partial(bus.publish, WAKE, {}),
+        health=heard.health,
+        running_share=heard.running_share,
+        lacking=heard.lacking,
+        classes=heard.classes,
+        registry=registry,
+        bus=bus,
+    )

@@ -10,9 +10,11 @@ import threading
 from collections.abc import Callable, Iterator
 
 import structlog
+from prometheus_client import CollectorRegistry
 from sqlalchemy import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
+from service.bus import Bus
 from service.bus.choice import bus_of, waking
 from service.configuration import Configuration
 from service.dispatch.janitor import Janitor
@@ -72,16 +74,28 @@ def dispatch(configuration: Configuration) -> None:
         name = holder()
         registry = new_registry()
         ending.enter_context(own_metrics(configuration, registry))
-        watch = Watches(DispatchMetrics(registry), DispatchSpans(tracer()))
         ending.enter_context(clearing(janitor))
         bus = bus_of(configuration)
         ending.callback(bus.close)
-        dispatcher = Dispatcher(
-            sessions, pool, rules_of(configuration), name, janitor.discard, watch, Teller(bus).tell
-        )
+        dispatcher = dispatcher_of(configuration, sessions, pool, name, janitor, registry, bus)
         ending.enter_context(waking(bus, dispatcher.wake))
         say(f"dispatcher {name} is ready; Ctrl-C stops it, nothing is lost")
         lead(dispatcher, sessions, name, stop, pulse.beat, pool.clear_others)
+
+
+def dispatcher_of(
+    configuration: Configuration,
+    sessions: sessionmaker[Session],
+    pool: Pool,
+    name: str,
+    janitor: Janitor,
+    registry: CollectorRegistry,
+    bus: Bus,
+) -> Dispatcher:
+    """The dispatcher, with those who watch it and hear of it."""
+    watch = Watches(DispatchMetrics(registry), DispatchSpans(tracer()))
+    rules = rules_of(configuration)
+    return Dispatcher(sessions, pool, rules, name, janitor.discard, watch, Teller(bus).tell)
 
 
 def lead(

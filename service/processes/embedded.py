@@ -3,29 +3,22 @@
 import contextlib
 import threading
 from datetime import UTC, datetime
-from functools import partial
 
 from service.access.opening import judge_opening
-from service.api.app import create_app
-from service.api.heard import Heard
-from service.bus import WAKE
 from service.bus.choice import bus_of, waking
 from service.configuration import Configuration
 from service.dispatch.janitor import Janitor
-from service.dispatch.loop import LEASE, Dispatcher
-from service.dispatch.telling import Teller
-from service.dispatch.watch import Watches
+from service.dispatch.loop import LEASE
 from service.folder import prepare
-from service.observe.dispatching import DispatchMetrics
 from service.observe.exposition import new_registry
-from service.observe.traces import DispatchSpans, tracer
+from service.processes.api import app_of
 from service.processes.binding import bind, listening, url_of
 from service.processes.dispatcher import (
     clearing,
+    dispatcher_of,
     holder,
     lead,
     pool_of,
-    rules_of,
     start,
     storage_of,
 )
@@ -84,26 +77,11 @@ def serve(configuration: Configuration) -> None:
         name = holder()
         janitor = Janitor(sessions, storage_of(configuration))
         registry = new_registry()
-        watch = Watches(DispatchMetrics(registry), DispatchSpans(tracer()))
         bus = bus_of(configuration)
         ending.callback(bus.close)
-        dispatcher = Dispatcher(
-            sessions, pool, rules_of(configuration), name, janitor.discard, watch, Teller(bus).tell
-        )
+        dispatcher = dispatcher_of(configuration, sessions, pool, name, janitor, registry, bus)
         ending.enter_context(waking(bus, dispatcher.wake))
-        heard = Heard(reading_factory(apart))
-        app = create_app(
-            writing=session_factory(engine),
-            reading=reading_factory(engine),
-            configuration=configuration,
-            wake=partial(bus.publish, WAKE, {}),
-            health=heard.health,
-            running_share=heard.running_share,
-            lacking=heard.lacking,
-            classes=heard.classes,
-            registry=registry,
-            bus=bus,
-        )
+        app = app_of(configuration, engine, apart, bus, registry)
         ending.enter_context(clearing(janitor))
         ending.enter_context(listening(app, listener))
         url = url_of(configuration.host, listener.getsockname()[1])
