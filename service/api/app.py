@@ -166,7 +166,7 @@ def create_app(
     app.add_middleware(Limited, limits=limits)
     app.add_middleware(
         Safety,
-        guard=Guard(Accesses(app.routes), state.door, state.journal),
+        guard=Guard(Accesses(app.routes), state.door, state.journal, limits),
         names=configuration.names,
         outside=configuration.host not in LOOPBACK,
         trusted=networks(configuration.trusted_proxies),

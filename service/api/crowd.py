@@ -9,6 +9,7 @@ slowly keep nobody out.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -23,8 +24,8 @@ LONG_ROOMS = 4
 CONNECTIONS = 2 * (ROOMS + LONG_ROOMS)
 #: where whole sweeps are read
 _LONG = ("/report", "/audit", "/compare", "/findings")
-#: streams have places of their own
-_STREAM = "/events"
+#: the route of streams, which have places of their own
+_STREAM = re.compile(r"/api/v1/sweeps/[^/]+/events")
 #: who finds the line full comes back after so long
 RETRY_AFTER_S = 2
 
@@ -47,7 +48,8 @@ class Crowd:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lets one request in when there is room."""
         path = scope.get("path", "")
-        if scope["type"] != "http" or path in PROBES or path.endswith(_STREAM):
+        streams = scope.get("method") == "GET" and _STREAM.fullmatch(path)
+        if scope["type"] != "http" or path in PROBES or streams:
             await self._app(scope, receive, send)
             return
         if self._here >= self._most:

@@ -17,7 +17,9 @@ from service.api.access import ACCESS, Access, Accesses
 from service.api.door import Door
 from service.api.identity import PRINCIPAL
 from service.api.journal import Journal, entry_of
+from service.api.limits import count_refused
 from service.api.refusal import Refusal, Scope
+from service.bus.limits import Limits
 from service.dashboard.render import text
 
 #: headers that carry what the service would not check
@@ -36,22 +38,35 @@ class Guard:
         accesses: what each route asks.
         door: what checks keys and sessions; None where nobody is asked.
         journal: where it is written down that somebody wanted more than they may.
+        limits: what counts whom it refuses; None where there is no limit.
     """
 
-    def __init__(self, accesses: Accesses, door: Door | None, journal: Journal) -> None:
+    def __init__(
+        self,
+        accesses: Accesses,
+        door: Door | None,
+        journal: Journal,
+        limits: Limits | None = None,
+    ) -> None:
         self._accesses = accesses
         self._door = door
         self._journal = journal
+        self._limits = limits
 
     async def admit(self, scope: Scope, headers: dict[str, str]) -> None:
         """Lets a request in, with who asks and what its route asks in its scope.
 
         Raises:
-            Refusal: 400, 401, 403 or 503.
+            Refusal: 400, 401, 403, 429 or 503.
         """
         access = self._accesses.find(scope["method"], scope["path"])
-        principal = await self._who(scope, headers, access)
+        try:
+            principal = await self._who(scope, headers, access)
+        except Refusal:
+            await count_refused(self._limits, scope, STRANGER)
+            raise
         if access.scope is not None and access.scope not in principal.scopes:
+            await count_refused(self._limits, scope, principal)
             await self._note(principal, access, scope)
             raise _forbidden(principal, access.scope, scope)
         scope[ACCESS], scope[PRINCIPAL] = access, principal

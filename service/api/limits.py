@@ -1,4 +1,7 @@
-"""Enforces the rate limit of whoever asks: 429 with what to wait for, before any route is asked."""
+"""Enforces the rate limit of whoever asks: 429 with what to wait for, before any route is asked.
+
+A request that the guard refuses counts like any other: of a caller that it knows, or of an address.
+"""
 
 import math
 from collections.abc import Awaitable, Callable
@@ -31,7 +34,7 @@ class Limited:
         if self._limits is None or scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
-        found = await self._limits.take(caller(scope))
+        found = await self._limits.take(caller(scope, scope[PRINCIPAL]))
         headers = told(self._limits, found)
 
         async def with_limit(message: dict[str, Any]) -> None:
@@ -43,24 +46,38 @@ class Limited:
         if found.allowed:
             await self._app(scope, receive, with_limit)
             return
-        wait_s = max(1, math.ceil(found.retry_s))
-        most = self._limits.rate.requests
-        await refuse(
-            with_limit,
-            Refusal(
-                429,
-                f"more than {most:,} requests in a minute: {most:,} is the limit of each key, or "
-                "of each address where there are no keys; nothing was done",
-                f"wait {wait_s} s and ask again; `RateLimit` in every reply says what is left, and "
-                "SEEDBED_RATE_LIMIT what it is",
-                retry_after=str(wait_s),
-            ),
-        )
+        await refuse(with_limit, too_many(self._limits, found))
 
 
-def caller(scope: Scope) -> str:
+async def count_refused(limits: Limits | None, scope: Scope, who: Principal) -> None:
+    """Counts a request that is about to be refused.
+
+    Raises:
+        Refusal: 429, in its stead: there were too many.
+    """
+    if limits is None or scope["path"] in PROBES:
+        return
+    found = await limits.take(caller(scope, who))
+    if not found.allowed:
+        raise too_many(limits, found)
+
+
+def too_many(limits: Limits, found: Verdict) -> Refusal:
+    """What whoever asks too often is told."""
+    wait_s = max(1, math.ceil(found.retry_s))
+    most = limits.rate.requests
+    return Refusal(
+        429,
+        f"more than {most:,} requests in a minute: {most:,} is the limit of each key, or of each "
+        "address where there are no keys; nothing was done",
+        f"wait {wait_s} s and ask again; `RateLimit` in every reply says what is left, and "
+        "SEEDBED_RATE_LIMIT what it is",
+        retry_after=str(wait_s),
+    )
+
+
+def caller(scope: Scope, who: Principal) -> str:
     """Whose requests are counted together: a key's, a log-in's, a token's owner's, an address's."""
-    who: Principal = scope[PRINCIPAL]
     for kind, which in (("key", who.key), ("session", who.session), ("name", who.name)):
         if which:
             return f"{kind}:{which}"

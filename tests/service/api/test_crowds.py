@@ -77,6 +77,10 @@ async def test_a_line_that_is_full_says_when_to_come_back() -> None:
     async def alive() -> str:
         return "alive"
 
+    @app.get(ROOT + "/{sweep}/events")
+    async def events() -> str:
+        return "events"
+
     app.add_middleware(Crowd, most=20)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as api:
@@ -88,6 +92,9 @@ async def test_a_line_that_is_full_says_when_to_come_back() -> None:
         assert "content-security-policy" in refused.headers
         assert refused.json()["title"] == "Not available now"
         assert (await api.get("/healthz")).status_code == 200
+        assert (await api.get(f"{ROOT}/x/events")).status_code == 200
+        for method, path in (("GET", "/presets/x/events"), ("POST", f"{ROOT}/x/events")):
+            assert (await api.request(method, path)).status_code == 503, path
         going.set()
         assert {(await task).status_code for task in waiting} == {200}
         assert (await api.get("/slow")).status_code == 200
@@ -164,6 +171,20 @@ async def test_each_key_has_a_limit_of_its_own(sqlite: Engine, tmp_path: Path) -
         async with keyed.client(keyed.key(name, "read")) as api:
             found = [(await api.get(ROOT)).status_code for _ in range(4)]
         assert found == [200, 200, 200, 429]
+
+
+async def test_requests_that_are_refused_count_too(sqlite: Engine, tmp_path: Path) -> None:
+    """Of a key that may not, and of an address that has none; a known key is not held to that."""
+    keyed = Keyed(sqlite, tmp_path, {"rate_limit": 3})
+    async with keyed.client(keyed.key("ada", "read")) as api:
+        refused = [await api.post(ROOT, json=spec()) for _ in range(4)]
+    assert [r.status_code for r in refused] == [403, 403, 403, 429]
+    assert int(refused[-1].headers["retry-after"]) >= 1
+    async with keyed.client("sb_" + "0" * 16 + "_" + "0" * 48) as api:
+        assert [(await api.get(ROOT)).status_code for _ in range(4)] == [401, 401, 401, 429]
+        assert (await api.get("/healthz")).status_code == 200
+    async with keyed.client(keyed.key("eve", "read")) as api:
+        assert (await api.get(ROOT)).status_code == 200
 
 
 async def test_two_processes_keep_one_limit(
