@@ -130,14 +130,17 @@ class Checkpoints:
         if self._every_s <= 0 or now < self._next:
             return
         mine = self._mine(pack, now)
+        refused = False
         for lane, kept in mine:
             if now - kept.since >= self._every_s:
-                if not self._offer(pack, lane, kept):
-                    self._next = now + _AGAIN_S
-                    return
-                kept.since = now
+                if self._writer.takes(kept.name) and self._offer(pack, lane, kept):
+                    kept.since = now
+                else:  # no room, or its last one hangs: that holds up no other lane
+                    refused = True
         due = self._every_s + min((kept.since for _, kept in mine), default=now)
         self._next = min(due, now + self._every_s / 4)  # lanes that enter meanwhile are noticed
+        if refused:
+            self._next = now + _AGAIN_S
 
     def park(self, pack: Pack, limit_s: float) -> None:
         """Writes all lanes that went on since their last checkpoint, and waits for the writes."""

@@ -148,7 +148,7 @@ def restored(data: bytes, of: Origin, template: Lane, pack: PackSpec) -> Restore
         step = int(metadata["step"])
         record = _record(json.loads(metadata["record"]), step, pack)
         places = tuple(str(place) for place in json.loads(metadata["places"]))
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except Exception as error:  # whatever content of another kind makes the reading raise
         raise LaneFileError(f"its step, record or places are not as written ({error})") from error
     lane = Lane(template.assignment, step, rows["params"], rows["optimiser"], rows["state"], record)
     return Restored(lane, places)

@@ -48,6 +48,11 @@ class Writer:
             self._changed.notify_all()
             return True
 
+    def takes(self, name: str) -> bool:
+        """Whether a file could be offered now: who asks first need copy nothing in vain."""
+        with self._changed:
+            return self._open(name)
+
     def _open(self, name: str) -> bool:
         return name not in self._pending and len(self._pending) < self._room
 

@@ -13,8 +13,8 @@ import pytest
 
 from tests.laws import PARTS, Case, assignments, run
 from tests.workers.test_pack_laws import deep_mlp
+from workers import checkpoints, trainer
 from workers import storage as places
-from workers import trainer
 from workers.messages import Assignment, Files, Order, Outcome, Return, StorageRule
 from workers.storage import Storage, checkpoint_name
 from workers.trainer import Trainer
@@ -312,6 +312,34 @@ def test_training_waits_for_no_write_and_none_piles_up(tmp_path: Path, monkeypat
     parked = worker.advance(order(storage=rule(tmp_path), park=True, park_s=0.2))
     assert len(parked.dropped) == 2
     assert time.monotonic() - began < 10.0
+    hung.set()
+
+
+def test_a_lane_whose_write_hangs_holds_up_no_other(tmp_path: Path, monkeypatch: Patch) -> None:
+    """The others are written again and again; the first lane's file is begun once."""
+    hung = threading.Event()
+    begun: list[str] = []
+    write = Storage.write
+
+    def hang(self: Storage, name: str, data: bytes) -> None:
+        begun.append(name)
+        if name == checkpoint_name(SWEEP, 0):
+            hung.wait()
+        write(self, name, data)
+
+    monkeypatch.setattr(Storage, "write", hang)
+    monkeypatch.setattr(checkpoints, "_AGAIN_S", 0.0)
+    worker = Trainer()
+    worker.advance(order(*tasks(3), storage=rule(tmp_path)))
+    others = [checkpoint_name(SWEEP, 1), checkpoint_name(SWEEP, 2)]
+    for turn in range(5):
+        deadline = time.monotonic() + 20.0
+        assert worker._writer is not None
+        while worker._writer._pending.keys() & set(others) and time.monotonic() < deadline:
+            threading.Event().wait(0.01)
+        assert [begun.count(name) for name in others] == [turn] * 2
+        worker.advance(order(storage=rule(tmp_path)))
+    assert begun.count(checkpoint_name(SWEEP, 0)) == 1
     hung.set()
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import safetensors.torch
 from digits_cnn.description import EXPERIMENT as CNN
 
 from models.lifting import program
@@ -175,3 +176,22 @@ def test_a_file_that_is_cut_short_or_changed_anywhere_is_refused(cut: Cut) -> No
 def test_a_hostile_header_is_an_error(cut: Cut, header: bytes) -> None:
     with pytest.raises(LaneFileError):
         load(len(header).to_bytes(8, "little") + header + bytes(8), cut)
+
+
+@pytest.mark.parametrize(
+    "record",
+    ['{"steps": [], "values": [1]}', "[]", '{"steps": [], "values": {"x": [1' + "0" * 400 + "]}}"],
+    ids=["list of values", "no mapping", "huge number"],
+)
+def test_a_record_of_another_kind_is_an_error_though_its_checksum_is_right(
+    cut: Cut, record: str
+) -> None:
+    """Whoever can write to storage can write this too."""
+    tensors, metadata = safetensors.torch.load(cut.data), lane_file._metadata(cut.data)
+    back = json.loads(metadata["record"])
+    steps = json.dumps(back["steps"])
+    metadata["record"] = record.replace('"steps": []', f'"steps": {steps}')
+    del metadata["sha256"]
+    forged = metadata | {"sha256": lane_file._digest(tensors, metadata)}
+    with pytest.raises(LaneFileError, match="not as written"):
+        load(safetensors.torch.save(tensors, forged), cut)
