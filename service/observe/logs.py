@@ -60,6 +60,7 @@ def adopt() -> None:
         logger = logging.getLogger(name)
         logger.handlers = []
         logger.propagate = True
+        logger.setLevel(logging.NOTSET)  # the root's: Ray lets its own info through
 
 
 def _ending(style: Format, out: TextIO) -> list[Processor]:

@@ -51,6 +51,8 @@ def test_libraries_that_log_by_themselves_are_written_the_same_way(
     other = io.StringIO()
     logging.getLogger(name).addHandler(logging.StreamHandler(other))
     logging.getLogger(name).propagate = name == "alembic"
+    if name in ("uvicorn.error", "ray"):
+        logging.getLogger(name).setLevel(logging.INFO)
     configure("json", to=out)
     adopt()
     logging.getLogger(name).propagate = True
