@@ -9,6 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 #: set in the process that runs within a namespace of its own
 INSIDE = "CHAOS_NETWORK"
@@ -47,12 +49,26 @@ def lay() -> None:
 
 def plug(name: str, pid: int, ip: str) -> None:
     """Lays a cable from the bridge to the namespace of a process."""
+    begin(pid)
     run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
     run("ip", "link", "set", name, "master", BRIDGE, "up")
     within = ("nsenter", "--target", str(pid), "--net", "ip")
     run(*within, "link", "set", "lo", "up")
     run(*within, "addr", "add", f"{ip}/16", "dev", "eth0")
     run(*within, "link", "set", "eth0", "up")
+
+
+def begin(pid: int, limit_s: float = 20.0) -> None:
+    """Waits until a process that was started for a network of its own has entered it.
+
+    A cable laid before would end in the network that it is about to leave.
+    """
+    deadline = time.monotonic() + limit_s
+    mine = Path("/proc/self/ns/net").readlink()
+    while Path(f"/proc/{pid}/ns/net").readlink() == mine:
+        if time.monotonic() > deadline:
+            raise OSError(f"process {pid} has no network of its own after {limit_s} s")
+        time.sleep(0.01)
 
 
 def cut(name: str) -> None:

@@ -13,7 +13,7 @@ import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.catalog import experiments
-from service.store import claims, classes, completion
+from service.store import claims, classes
 from service.store.engine import open_engine, session_factory, upgrade
 from service.store.errors import StoreError
 from tests.service.samples import NUMERICS, moment, spec
@@ -117,16 +117,7 @@ class Stage:
                 session, queue.sweep, queue.structure, limit, worker="stand-in", now=moment(1)
             )
         returned = [ended(task, queue.pack) for task in tasks]
-        with sessions.begin() as session:
-            completion.complete(
-                session,
-                outcomes=[r for r in returned if isinstance(r, Outcome)],
-                failures=[r for r in returned if isinstance(r, Failure)],
-                dropped=[],
-                numerics_id=classes.class_id(NUMERICS),
-                max_attempts=1,
-                now=moment(60),
-            )
+        self.served.complete(returned, max_attempts=1)
         return len(tasks)
 
     def close(self) -> None:

@@ -18,6 +18,8 @@ from tests.fuzz.stage import Stage, staged
 from tests.fuzz.tally import Tally
 from tests.service.serving import serving
 
+pytestmark = pytest.mark.usefixtures("subnormal")
+
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Iterator[Engine]:

@@ -14,19 +14,8 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def subnormal() -> Iterator[None]:
-    """The service reckons with subnormal numbers; what trained in this thread before flushes them.
-
-    `workers.numerics.settle` sets that mode, and a worker is a process of its own.
-    """
-    flushed = float("2e-308") / 4 == 0
-    if flushed:
-        import torch  # noqa: PLC0415 - whoever set the mode has imported it
-
-        torch.set_flush_denormal(False)
-    yield
-    if flushed:
-        torch.set_flush_denormal(True)
+def _subnormal(subnormal: None) -> None:
+    """The service reckons with subnormal numbers."""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

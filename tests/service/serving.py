@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,11 @@ class Served:
             tasks = claims.claim(
                 session, queue.sweep, queue.structure, limit, worker="stand-in", now=moment(1)
             )
-        returned = [yields(task) for task in tasks]
+        self.complete([yields(task) for task in tasks], max_attempts=max_attempts)
+        return len(tasks)
+
+    def complete(self, returned: Sequence[Outcome | Failure], *, max_attempts: int = 3) -> None:
+        """Writes what a dispatcher would."""
         with session_factory(self.engine).begin() as session:
             completion.complete(
                 session,
@@ -55,7 +59,6 @@ class Served:
                 max_attempts=max_attempts,
                 now=moment(60),
             )
-        return len(tasks)
 
     def train_all(self, yields: Yield = outcome, *, max_attempts: int = 3) -> None:
         """Ends everything."""

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from service.cli.app import app
 from service.cli.live import told
 from service.client import Client
-from service.store import claims, classes, completion, release, sweeps
+from service.store import claims, classes, release, sweeps
 from service.store.engine import open_engine, session_factory, upgrade
 from tests.service.samples import NUMERICS, moment, outcome, spec
 from tests.service.serving import Served, serving
@@ -73,20 +73,6 @@ def failure(task: Assignment) -> Outcome:
     return outcome(task, 0.2)
 
 
-def complete(served: Served, returned: list[Outcome | Failure]) -> None:
-    """What a dispatcher writes."""
-    with session_factory(served.engine).begin() as session:
-        completion.complete(
-            session,
-            outcomes=[r for r in returned if isinstance(r, Outcome)],
-            failures=[r for r in returned if isinstance(r, Failure)],
-            dropped=[],
-            numerics_id=classes.class_id(NUMERICS),
-            max_attempts=1,
-            now=moment(60),
-        )
-
-
 def happen(served: Served, arrive: Callable[[Assignment], Outcome]) -> list[Assignment]:
     """The first cohort settles; then 10 of 16 trials arrive, one is errored, others train on."""
     submitted = spec(
@@ -103,7 +89,7 @@ def happen(served: Served, arrive: Callable[[Assignment], Outcome]) -> list[Assi
     assert len(arrived) == 10
     lost = next(t for t in tasks if t not in arrived)
     broken = Failure(lost.trial, lost.attempt, "boom", "trace")
-    complete(served, [broken, *(arrive(t) for t in arrived)])
+    served.complete([broken, *(arrive(t) for t in arrived)], max_attempts=1)
     return [t for t in tasks if t not in (*arrived, lost)]
 
 
@@ -226,9 +212,11 @@ def stop(served: Served, arrive: Callable[[Assignment], Outcome]) -> None:
         classes.pin(session, SWEEP, NUMERICS)
         tasks = claims.claim(session, SWEEP, 0, 16, worker="w", now=moment(1))
     first, second = tasks[:8], tasks[8:]
-    complete(served, [arrive(t) for t in second[:3]])
-    complete(served, [outcome(t, 0.95 if t.values["noise_eta"] else 0.2) for t in first])
-    complete(served, [arrive(t) for t in second[3:5]])
+    served.complete([arrive(t) for t in second[:3]], max_attempts=1)
+    served.complete(
+        [outcome(t, 0.95 if t.values["noise_eta"] else 0.2) for t in first], max_attempts=1
+    )
+    served.complete([arrive(t) for t in second[3:5]], max_attempts=1)
     with session_factory(served.engine).begin() as session:
         release.hand_back(session, [(t.trial, t.attempt) for t in second[5:]], now=moment(61))
 
@@ -253,7 +241,7 @@ def test_once_settled_the_two_worlds_differ_everywhere_that_shows_outcomes(
 ) -> None:
     """Or the tests above would show nothing."""
     for served, arrive in zip(worlds, (success, failure), strict=True):
-        complete(served, [outcome(t, 0.6) for t in happen(served, arrive)])
+        served.complete([outcome(t, 0.6) for t in happen(served, arrive)], max_attempts=1)
     lucky, unlucky = (seen(served, monkeypatch) for served in worlds)
     same = {name for name, text in lucky.items() if text == unlucky[name]}
     telling = {

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.api.app import Health, create_app
@@ -15,6 +15,7 @@ from service.api.guard import CREDENTIALS
 from service.configuration import Configuration
 from service.store import sweeps
 from service.store.engine import reading_factory, session_factory
+from service.store.tables import cells
 from tests.service.api.conftest import BASE, Served
 from tests.service.api.test_routes import submit, train
 from tests.service.samples import spec
@@ -271,7 +272,10 @@ async def test_equal_keys_at_once_make_one_sweep(on_each: FastAPI, engine: Engin
         replies = await asyncio.gather(
             *(api.post(ROOT, json=spec(), headers=key) for _ in range(50))
         )
+        other = await api.post(ROOT, json=spec(seeds=8), headers=key)
     assert [r.status_code for r in replies] == [201] * 50
     assert len({r.json()["id"] for r in replies}) == 1
+    assert other.status_code == 409
     with sessions() as session:
         assert len(sweeps.page(session, after=None, limit=9)) == 1
+        assert session.scalar(select(func.count()).select_from(cells)) == 4
