@@ -21,6 +21,8 @@ _READ = frozenset({200})
 _STEERED = frozenset({200, 404, 409})
 #: a follower reads a stream so long
 FOLLOW_S = 5.0
+#: how much faster a greedy client asks
+HASTE = 30
 
 
 @dataclass
@@ -29,11 +31,12 @@ class Known:
 
     Attributes:
         sweeps: ids that were there.
-        key: sent by all; None where the service asks for none.
+        keys: each client sends the next, and begins again after the last; none where the service
+            asks for none.
     """
 
     sweeps: list[str] = field(default_factory=list)
-    key: str | None = None
+    keys: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -44,27 +47,32 @@ class Load:
         clients: at once.
         seconds: from the first request to the last.
         think_s: mean pause of a client between an answer and its next request.
+        greedy: so many more ask `HASTE` times as often, and do not wait when they are told to.
     """
 
     clients: int
     seconds: float
     think_s: float
+    greedy: int = 0
 
 
 class _Client:
-    def __init__(self, http: httpx.AsyncClient, known: Known, seen: Seen, seed: int) -> None:
-        self.http, self.known, self.seen = http, known, seen
+    def __init__(
+        self, http: httpx.AsyncClient, known: Known, seen: Seen, seed: int, *, greedy: bool = False
+    ) -> None:
+        self.http, self.known, self.seen, self.greedy = http, known, seen, greedy
         self.dice = random.Random(seed)
         self.trial: int | None = None
 
     async def go(self, load: Load) -> None:
         """Asks until the time is up."""
         ends = time.monotonic() + load.seconds
+        pause_s = load.think_s / HASTE if self.greedy else load.think_s
         await asyncio.sleep(self.dice.random() * load.think_s)  # not all in the same moment
         while time.monotonic() < ends:
             name = self.dice.choices(list(ASKS), [share for share, _ in ASKS.values()])[0]
-            await ASKS[name][1](self)
-            await asyncio.sleep(self.dice.expovariate(1 / load.think_s) if load.think_s else 0)
+            await (_trials if self.greedy else ASKS[name][1])(self)
+            await asyncio.sleep(self.dice.expovariate(1 / pause_s) if pause_s else 0)
 
     def sweep(self) -> str:
         return self.dice.choice(self.known.sweeps)
@@ -92,10 +100,14 @@ class _Client:
     async def settle(self, reply: httpx.Response) -> httpx.Response | None:
         """The reply, or None after the pause that it asks for."""
         if reply.status_code != LIMITED:
+            self.seen.granted_greedy += self.greedy
             return reply
         if RETRY_AFTER not in reply.headers:
             self.seen.limited_without_retry += 1
-        await asyncio.sleep(float(reply.headers.get(RETRY_AFTER, 1)))
+        if self.greedy:
+            self.seen.limited_greedy += 1
+        else:
+            await asyncio.sleep(float(reply.headers.get(RETRY_AFTER, 1)))
         return None
 
 
@@ -182,18 +194,21 @@ ASKS: Mapping[str, tuple[float, Ask]] = {
 async def drive(url: str, known: Known, load: Load, seed: int = 1) -> Seen:
     """All clients, each with a connection of its own that it keeps."""
     seen = Seen()
-    headers = {} if known.key is None else {"Authorization": f"Bearer {known.key}"}
     # one for all: reading the certificates again for each would hold up this loop for seconds,
     # and be taken for the service's
     trust = httpx.create_ssl_context()
     async with contextlib.AsyncExitStack() as ending:
         clients = []
-        for number in range(load.clients):
+        for number in range(load.clients + load.greedy):
+            headers = {}
+            if known.keys:
+                headers["Authorization"] = f"Bearer {known.keys[number % len(known.keys)]}"
             http = httpx.AsyncClient(
                 base_url=url, timeout=PATIENCE_S, headers=headers, verify=trust
             )
             await ending.enter_async_context(http)
-            clients.append(_Client(http, known, seen, seed * 100_003 + number))
+            greedy = number >= load.clients
+            clients.append(_Client(http, known, seen, seed * 100_003 + number, greedy=greedy))
         async with asyncio.TaskGroup() as group:
             for client in clients:
                 group.create_task(client.go(load))

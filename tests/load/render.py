@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from service.bus.limits import WINDOW_S
 from tests.benchmarks.machine import load_note, machine
-from tests.load.clients import ASKS, Load
+from tests.load.clients import ASKS, HASTE, Load
 from tests.load.seen import Seen, percentile
+from tests.load.served import KEY_LIMIT, LIMIT
 
 _PERCENTS = (50, 95, 99)
 _SLOW = "/report"
@@ -21,10 +23,25 @@ class Ran:
     """
 
     mode: str
+    load: Load
     seen: Seen
     seconds: float
     alone_s: list[float]
     cpu_s: float
+
+    @property
+    def most_greedy(self) -> float:
+        """So much may be answered to those who ask too often: a minute's at once, then the rate."""
+        return self.load.greedy * KEY_LIMIT * (1 + self.seconds / WINDOW_S)
+
+    def wrong(self) -> list[str]:
+        """Everything that must not be, in words."""
+        found = self.seen.wrong()
+        if self.load.greedy and not self.seen.limited_greedy:
+            found.append("nobody who asked too often was told so")
+        if self.seen.granted_greedy > self.most_greedy:
+            found.append(f"{self.seen.granted_greedy:,} answers above the limit")
+        return found
 
 
 _HEAD = """\
@@ -39,9 +56,13 @@ of sgemm, the disk {fsyncs:,.0f} fsyncs a second.
 _TIMES = """\
 - reads, p99: {every:.0f} ms; without reports {quiet:.0f} ms; of one client alone that asks for
   progress: p50 {alone50:.1f} ms, p99 {alone99:.1f} ms"""
+_GREEDY = """\
+- {clients} more clients ask {haste} times as often and do not wait: {granted:,} answers, of at most
+  {most:,.0f}, and {limited:,} of 429 with `Retry-After`"""
 _MODES = {
     "serve": "`seedbed serve` on SQLite, one worker that trains all the while",
     "split": "`seedbed api` and `seedbed dispatcher` on PostgreSQL, one worker that trains",
+    "keys": f"The same with a key for each client, limited to {KEY_LIMIT} requests a minute",
 }
 
 
@@ -93,15 +114,37 @@ def _mode(ran: Ran) -> list[str]:
         f"- {seen.made} sweeps submitted; {seen.events:,} events read",
         f"- answers of 5xx: {seen.faults}",
         f"- connections that broke: {seen.dropped.total()}",
-        f"- answers of 429 (no limit was configured): {seen.limited}",
+        f"- answers of 429 below the limit ({_limit(ran.load)}): {seen.limited}",
+        *_greedy(ran),
         f"- other answers that should not be: {seen.unexpected.total()}",
         times,
         f"- the clients themselves took {ran.cpu_s / ran.seconds:.0%} of a core",
-        *(f"- **{what}**" for what in seen.wrong()),
+        *(f"- **{what}**" for what in ran.wrong()),
         "",
         "| route | answers | p50, ms | p95 | p99 | most |",
         "|---|--:|--:|--:|--:|--:|",
         *(_row(route, seconds) for route, seconds in sorted(seen.seconds.items())),
+    ]
+
+
+def _limit(load: Load) -> str:
+    if load.greedy:
+        return f"{KEY_LIMIT:,} a minute for each key"
+    return f"{LIMIT:,} a minute for the one address that all come from"
+
+
+def _greedy(ran: Ran) -> list[str]:
+    if not ran.load.greedy:
+        return []
+    seen = ran.seen
+    return [
+        _GREEDY.format(
+            clients=ran.load.greedy,
+            haste=HASTE,
+            granted=seen.granted_greedy,
+            most=ran.most_greedy,
+            limited=seen.limited_greedy,
+        )
     ]
 
 

@@ -15,10 +15,13 @@ class Seen:
 
     Attributes:
         answers: (route, status) -> answers.
-        seconds: route -> seconds of each answer, to its last byte; of streams to the first event.
+        seconds: route -> seconds of each answer but 429, to its last byte; of streams to the first
+            event.
         dropped: connections that broke, by what broke them.
         unexpected: answers that no client of this mix should get.
         limited_without_retry: answers of 429 that do not say when to come back.
+        limited_greedy: answers of 429 to clients that ask more than they may.
+        granted_greedy: what those were answered all the same.
         events: server-sent events that were read.
         made: sweeps that were submitted.
     """
@@ -28,6 +31,8 @@ class Seen:
     dropped: Counter[str] = field(default_factory=Counter)
     unexpected: Counter[str] = field(default_factory=Counter)
     limited_without_retry: int = 0
+    limited_greedy: int = 0
+    granted_greedy: int = 0
     events: int = 0
     made: int = 0
 
@@ -36,7 +41,8 @@ class Seen:
     ) -> None:
         """One answer."""
         self.answers[route, status] += 1
-        self.seconds[route].append(seconds)
+        if status != LIMITED:
+            self.seconds[route].append(seconds)
         if status not in expected and status != LIMITED:
             self.unexpected[f"{route}: {status} {text[:200]}"] += 1
 
@@ -52,8 +58,9 @@ class Seen:
 
     @property
     def limited(self) -> int:
-        """Answers of 429."""
-        return sum(n for (_, status), n in self.answers.items() if status == LIMITED)
+        """Answers of 429 to clients that ask no more than they may."""
+        every = sum(n for (_, status), n in self.answers.items() if status == LIMITED)
+        return every - self.limited_greedy
 
     def wrong(self) -> list[str]:
         """Everything that must not be, in words."""
@@ -61,6 +68,8 @@ class Seen:
         found += [f"{n} x {what}" for what, n in self.unexpected.most_common()]
         if self.limited_without_retry:
             found.append(f"{self.limited_without_retry} x 429 without Retry-After")
+        if self.limited:
+            found.append(f"{self.limited} x 429 below the limit")
         return found
 
 
