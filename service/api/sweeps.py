@@ -25,7 +25,7 @@ from service.spec import parse
 from service.spec.parse import handling_of
 from service.spec.shape import LINE, Shape, whole
 from service.store import speeds, sweeps
-from service.store.progress import progress
+from service.store.progress import progress, progress_of
 from service.structures import data_sets
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"])
@@ -137,10 +137,9 @@ def index(
     """Sweeps, newest first, of one owner, with one label; `next` continues."""
     whose = principal.name if owner == ME else owner
     found = sweeps.page(session, after=after, limit=limit + 1, owner=whose, label=label)
-    items = [
-        sweep_json(v, progress(session, v.id), state.running_share(v.id), whole=False)
-        for v in found[:limit]
-    ]
+    shown = found[:limit]
+    counted = progress_of(session, [view.id for view in shown])
+    items = [sweep_json(v, counted[v.id], state.running_share(v.id), whole=False) for v in shown]
     return {"items": items, "next": found[limit - 1].id if len(found) > limit else None}
 
 

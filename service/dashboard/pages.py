@@ -22,7 +22,7 @@ from service.dashboard.render import STATIC, render, text
 from service.spec.shape import LINE
 from service.store import sweeps
 from service.store.errors import UnknownSweepError
-from service.store.progress import progress
+from service.store.progress import progress, progress_of
 
 PAGE = 25
 router = APIRouter(include_in_schema=False)
@@ -115,10 +115,9 @@ def _newest(
 ) -> dict[str, Any]:
     whose = principal.name if owner == ME else owner
     found = sweeps.page(session, after=after, limit=PAGE + 1, owner=whose, label=label)
-    items = [
-        sweep_json(v, progress(session, v.id), state.running_share(v.id), whole=False)
-        for v in found[:PAGE]
-    ]
+    shown = found[:PAGE]
+    counted = progress_of(session, [view.id for view in shown])
+    items = [sweep_json(v, counted[v.id], state.running_share(v.id), whole=False) for v in shown]
     following = found[PAGE - 1].id if len(found) > PAGE else None
     wanted = {"owner": owner, "label": label}
     kept = [f"&{name}={quote(value, safe='')}" for name, value in wanted.items() if value]

@@ -5,7 +5,7 @@ so that it can be taken out again; `pair_counts` keeps their sum.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -173,14 +173,17 @@ _OF_CRITERION = _verdicts(
 )
 
 
-def counted_pairs(session: Session, sweep: str) -> tuple[PairCounts, ...]:
-    """Every contrast of a sweep, by criterion, the primary arm's first: contrasts x criteria."""
-    return tuple(_counts(r) for r in session.execute(_COUNTS, {"of": sweep}).mappings())
+def counted_pairs(session: Session, which: Sequence[str]) -> dict[str, list[PairCounts]]:
+    """Every contrast of each sweep that has one: by criterion, the primary arm's first."""
+    found: dict[str, list[PairCounts]] = defaultdict(list)
+    for r in session.execute(_COUNTS, {"of": which}).mappings():
+        found[r["sweep"]].append(_counts(r))
+    return found
 
 
 _COUNTS = (
     select(pair_counts)
-    .where(pair_counts.c.sweep == bindparam("of"))
+    .where(pair_counts.c.sweep.in_(bindparam("of", expanding=True)))
     .order_by(pair_counts.c.criterion, pair_counts.c.rank)
 )
 

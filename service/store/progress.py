@@ -1,11 +1,12 @@
 """Progress: read from counters, at a cost of arms x criteria whatever the number of trials."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import BindParameter, RowMapping, Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from service.evidence.stopping import Rule, When, rule_of
@@ -111,40 +112,63 @@ def progress(session: Session, sweep: str) -> Progress:
     Raises:
         UnknownSweepError: there is no such sweep.
     """
-    here = {"of": sweep}
-    row = session.execute(_SWEEP, here).one_or_none()
-    if row is None:
+    found = progress_of(session, [sweep])
+    if not found:
         raise UnknownSweepError(sweep)
-    rules = criteria_of(session, sweep)
-    won = {(r.arm, r.criterion): r.settled for r in session.execute(_WON, here)}
-    found = tuple(
-        ArmProgress(
-            name=r["name"],
-            trials=r["trials"],
-            running=r["running"],
-            ended={s: r[s] for s in END_STATES},
-            settled={s: r[f"settled_{s}"] for s in END_STATES},
-            successes=tuple(won[r["index"], c.index] for c in rules),
+    return found[sweep]
+
+
+def progress_of(session: Session, which: Sequence[str]) -> dict[str, Progress]:
+    """The counters of each of these sweeps that there is, in as many queries as for one."""
+    here = {"of": which}
+    rows = session.execute(_SWEEPS, here).all()
+    rules = _by_sweep(session, _CRITERIA, which)
+    of_arms = _by_sweep(session, _ARMS, which)
+    won = {(r.sweep, r.arm, r.criterion): r.settled for r in session.execute(_WON, here)}
+    pairs = counted_pairs(session, which)
+    found = {}
+    for row in rows:
+        judged = tuple(criterion(r) for r in rules[row.id])
+        found[row.id] = Progress(
+            state=shown_state(row.state, row.stopped_when),
+            reason=row.reason,
+            trials=row.trials,
+            cohorts=-(-row.seeds // row.cohort),
+            settled_cohorts=row.settled_cohorts,
+            arms=tuple(_arm(r, judged, won) for r in of_arms[row.id]),
+            criteria=judged,
+            pairs=tuple(pairs[row.id]),
+            stop=rule_of(row.stop),
+            stopped=Stopped(row.stopped_when, row.stopped_cohort) if row.stopped_when else None,
+            judged_after=row.judged_after,
+            spoke=_spoke(session, row.id) if row.judged_after and row.stop else None,
+            forecast=_forecast(row),
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            extended=row.extended,
         )
-        for r in session.execute(_ARMS, here).mappings()
-    )
-    return Progress(
-        state=shown_state(row.state, row.stopped_when),
-        reason=row.reason,
-        trials=row.trials,
-        cohorts=-(-row.seeds // row.cohort),
-        settled_cohorts=row.settled_cohorts,
-        arms=found,
-        criteria=rules,
-        pairs=counted_pairs(session, sweep),
-        stop=rule_of(row.stop),
-        stopped=Stopped(row.stopped_when, row.stopped_cohort) if row.stopped_when else None,
-        judged_after=row.judged_after,
-        spoke=_spoke(session, sweep) if row.judged_after and row.stop else None,
-        forecast=_forecast(row),
-        started_at=row.started_at,
-        ended_at=row.ended_at,
-        extended=row.extended,
+    return found
+
+
+def _by_sweep(
+    session: Session, statement: Select[Any], which: Sequence[str]
+) -> dict[str, list[RowMapping]]:
+    found: dict[str, list[RowMapping]] = defaultdict(list)
+    for r in session.execute(statement, {"of": which}).mappings():
+        found[r["sweep"]].append(r)
+    return found
+
+
+def _arm(
+    r: RowMapping, rules: Sequence[Criterion], won: Mapping[tuple[str, int, int], int]
+) -> ArmProgress:
+    return ArmProgress(
+        name=r["name"],
+        trials=r["trials"],
+        running=r["running"],
+        ended={s: r[s] for s in END_STATES},
+        settled={s: r[f"settled_{s}"] for s in END_STATES},
+        successes=tuple(won[r["sweep"], r["index"], c.index] for c in rules),
     )
 
 
@@ -169,8 +193,10 @@ def _forecast(row: Any) -> Forecast | None:
 
 
 # written once: building them anew took longer than all the rest of a request for progress
-_SWEEP = (
+_OF: BindParameter[Any] = bindparam("of", expanding=True)
+_SWEEPS = (
     select(
+        sweeps.c.id,
         sweeps.c.state,
         sweeps.c.reason,
         sweeps.c.trials,
@@ -194,20 +220,20 @@ _SWEEP = (
         .label("extended"),
     )
     .join_from(sweeps, forecasts, isouter=True)
-    .where(sweeps.c.id == bindparam("of"))
+    .where(sweeps.c.id.in_(_OF))
 )
-_WON = select(arm_successes).where(arm_successes.c.sweep == bindparam("of"))
+_WON = select(arm_successes).where(arm_successes.c.sweep.in_(_OF))
 _ARMS = (
     select(*(c for c in arms.c if c.name != "overrides"))
-    .where(arms.c.sweep == bindparam("of"))
+    .where(arms.c.sweep.in_(_OF))
     .order_by(arms.c.index)
 )
-_CRITERIA = select(criteria).where(criteria.c.sweep == bindparam("of")).order_by(criteria.c.index)
+_CRITERIA = select(criteria).where(criteria.c.sweep.in_(_OF)).order_by(criteria.c.index)
 
 
 def criteria_of(session: Session, sweep: str) -> tuple[Criterion, ...]:
     """A sweep's criteria, in order."""
-    return tuple(criterion(r) for r in session.execute(_CRITERIA, {"of": sweep}).mappings())
+    return tuple(criterion(r) for r in session.execute(_CRITERIA, {"of": [sweep]}).mappings())
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ then finished.
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -145,7 +146,7 @@ def show(session: Session, sweep: str) -> SweepView:
     row = session.execute(select(sweeps).where(sweeps.c.id == sweep)).mappings().one_or_none()
     if row is None:
         raise UnknownSweepError(sweep)
-    return _view(session, row)
+    return _views(session, [row])[0]
 
 
 def owner_of(session: Session, sweep: str) -> str | None:
@@ -169,7 +170,7 @@ def page(
         query = query.where(sweeps.c.owner == owner)
     if label is not None:
         query = query.where(_labelled(session, label))
-    return [_view(session, row) for row in session.execute(query).mappings()]
+    return _views(session, session.execute(query).mappings().all())
 
 
 def _labelled(session: Session, label: str) -> ColumnElement[bool]:
@@ -193,9 +194,21 @@ def handle(session: Session, sweep: str, **changed: Any) -> None:
         _set(session, sweep, **changed)
 
 
-def _view(session: Session, row: RowMapping) -> SweepView:
-    query = select(sweep_classes.c.class_id).where(sweep_classes.c.sweep == row["id"])
-    classes = session.scalars(query.order_by(sweep_classes.c.rank)).all()
+def _views(session: Session, rows: Sequence[RowMapping]) -> list[SweepView]:
+    kept: dict[str, list[str]] = defaultdict(list)
+    for sweep, class_id in session.execute(_CLASSES, {"of": [row["id"] for row in rows]}):
+        kept[sweep].append(class_id)
+    return [_view(row, kept[row["id"]]) for row in rows]
+
+
+_CLASSES = (
+    select(sweep_classes.c.sweep, sweep_classes.c.class_id)
+    .where(sweep_classes.c.sweep.in_(bindparam("of", expanding=True)))
+    .order_by(sweep_classes.c.rank)
+)
+
+
+def _view(row: RowMapping, classes: Iterable[str]) -> SweepView:
     names = SweepView.__dataclass_fields__.keys() - {"classes"}
     shown = {name: row[name] for name in names} | {"state": _state(row)}
     shown["labels"] = tuple(row["labels"])

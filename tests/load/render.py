@@ -47,8 +47,8 @@ class Ran:
 _HEAD = """\
 # Under load
 
-`{command}`: {clients} clients, each with a connection that it keeps, for {seconds:.0f} s, with a
-mean pause of {think_s:g} s after each answer. Of 100 requests: {mix}.
+`{command}`: {clients} clients, each with a connection that it keeps, for
+{seconds:.0f} s, with a mean pause of {think_s:g} s after each answer. Of 100 requests: {mix}.
 
 {machine}. Clients, API, database and the worker share its cores. One core gave {gflops:.0f} GFLOP/s
 of sgemm, the disk {fsyncs:,.0f} fsyncs a second.

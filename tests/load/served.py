@@ -24,7 +24,7 @@ from tests.service.samples import spec
 READY_S = 180.0
 MODES = ("serve", "split", "keys")
 #: requests a minute of an address, as it is unless somebody says otherwise; of a key in mode keys
-LIMIT, KEY_LIMIT = Configuration.model_fields["rate_limit"].default, 300
+LIMIT, KEY_LIMIT = Configuration.model_fields["rate_limit"].default, 120
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event
 
 from service.store import sweeps
 from service.store.engine import reading_factory, session_factory
-from service.store.progress import progress
+from service.store.progress import progress, progress_of
 from tests.benchmarks.stub.history import finish
 from tests.service.samples import moment, outcome, plan
 from tests.service.store.test_conformance import claim, complete, create
@@ -135,3 +135,32 @@ def test_14580_trials_are_accepted_at_once(sqlite: Engine) -> None:
     assert time.perf_counter() - began < 3
     with sessions() as session:
         assert progress(session, sweep).trials == 14_580
+
+
+def test_a_list_asks_as_often_for_twenty_sweeps_as_for_one_and_tells_the_same(
+    engine: Engine,
+) -> None:
+    sessions, reading = session_factory(engine), reading_factory(engine)
+    made = [create(sessions, seeds=2 + 2 * (n % 3), grid={}) for n in range(20)]
+    for sweep in made[:4]:
+        complete(sessions, [outcome(t) for t in claim(sessions, sweep, 3)])
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
+
+    def asked(limit: int) -> int:
+        statements.clear()
+        with reading() as session:
+            views = sweeps.page(session, after=None, limit=limit)
+            assert set(progress_of(session, [v.id for v in views])) == {v.id for v in views}
+            assert len(views) == limit
+        return len(statements)
+
+    assert asked(20) == asked(1)
+    with reading() as session:
+        each = {sweep: progress(session, sweep) for sweep in made}
+        assert progress_of(session, [*made, "no such sweep"]) == each
+        assert progress_of(session, []) == {}
+        views = {view.id: view for view in sweeps.page(session, after=None, limit=20)}
+        assert views == {sweep: sweeps.show(session, sweep) for sweep in made}
+    assert any(view.classes for view in views.values())
+    assert len({p.ended for p in each.values()}) > 1
