@@ -34,8 +34,8 @@ browser:
 	  || echo "no Chromium here and no right to install it: the browser tests will be skipped"
 
 test: $(STAMP) browser ## run every test
-	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile -m "not service and not ray" $(ARGS) || test $$? -eq 5
-	@$(BIN)/python -m pytest -m "service or ray" $(ARGS) || test $$? -eq 5
+	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile -m "not alone" $(ARGS) || test $$? -eq 5
+	@$(BIN)/python -m pytest -m alone $(ARGS) || test $$? -eq 5
 
 check: $(STAMP) ## ruff, mypy strict and the import arrows
 	@$(BIN)/ruff check .

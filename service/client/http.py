@@ -1,27 +1,18 @@
 """One method a route of the REST API; a refusal becomes a ServiceError that says what to do."""
 
-import contextlib
 import hashlib
-import ipaddress
-import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, Self
-from urllib.parse import quote
 
 import httpx
 
-from service.client.errors import (
-    DamagedFileError,
-    ReplyLostError,
-    ServiceError,
-    ServiceUnreachableError,
-)
+from service.client.errors import DamagedFileError, ReplyLostError
 from service.client.events import Event, events
+from service.client.wire import PATIENCE_S, Json, Wire, path_of, refusal
 
 DEFAULT_URL = "http://127.0.0.1:8321"
-API = "/api/v1"
 PAGE = 200
 #: a submission whose reply was lost is sent again this often, under the same key
 RETRIES = 2
@@ -31,7 +22,6 @@ SILENT_S = 45.0
 #: a report of a million trials takes its time
 REPORT_S = 900.0
 
-Json = dict[str, Any]
 Format = Literal["json", "markdown", "csv", "latex", "html", "svg", "png", "parquet", "bundle"]
 
 
@@ -43,6 +33,8 @@ class Client:
         timeout_s: the longest that one request may wait for its reply.
         key: the API key that is sent; that in SEEDBED_KEY unless given, and '' sends none.
         transport: what carries requests, for tests.
+        patience_s: for how long a request is repeated that the service cannot take now (429, 503)
+            and says when to come back; 0: never.
     """
 
     def __init__(
@@ -52,25 +44,10 @@ class Client:
         *,
         key: str | None = None,
         transport: httpx.BaseTransport | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        self.url = url.rstrip("/")
-        wrong = (
-            f"{url!r} is no service URL; it begins with http:// or https:// and names a host; "
-            f"use one such as {DEFAULT_URL}"
-        )
-        try:
-            parsed = httpx.URL(self.url)
-        except httpx.InvalidURL as error:
-            raise ValueError(f"{wrong} ({error})") from error
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise ValueError(wrong)
-        self._http = httpx.Client(
-            base_url=self.url,
-            timeout=timeout_s,
-            headers=_credentials(key),
-            transport=transport,
-            trust_env=not _is_loopback(parsed.host),  # no proxy leads to this very machine
-        )
+        self._wire = Wire(url, timeout_s, key=key, transport=transport, patience_s=patience_s)
+        self.url = self._wire.url
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +62,7 @@ class Client:
 
     def close(self) -> None:
         """Closes the connections."""
-        self._http.close()
+        self._wire.close()
 
     def submit(
         self, spec: Mapping[str, Any], idempotency_key: str | None = None, *, dry_run: bool = False
@@ -107,7 +84,7 @@ class Client:
         self, spec: Mapping[str, Any], headers: Mapping[str, str], *, dry_run: bool
     ) -> Json:
         params = {"dry_run": "true"} if dry_run else {}
-        return self._json("POST", "/sweeps", json=dict(spec), params=params, headers=headers)
+        return self._wire.json("POST", "/sweeps", json=dict(spec), params=params, headers=headers)
 
     def sweeps(self, *, owner: str | None = None, label: str | None = None) -> Iterator[Json]:
         """Sweeps, newest first, those with a label; pages are asked for as they are needed.
@@ -121,11 +98,11 @@ class Client:
 
     def sweep(self, sweep: str) -> Json:
         """One sweep with its spec, state and counters."""
-        return self._json("GET", _path("sweeps", sweep))
+        return self._wire.json("GET", path_of("sweeps", sweep))
 
     def progress(self, sweep: str) -> Json:
         """The counters of a sweep: arrivals as progress, successes of settled cohorts only."""
-        return self._json("GET", _path("sweeps", sweep, "progress"))
+        return self._wire.json("GET", path_of("sweeps", sweep, "progress"))
 
     def events(self, sweep: str, last_id: str = "") -> Iterator[Event]:
         """What happens to a sweep, as it happens; ends after its event `end`.
@@ -141,34 +118,28 @@ class Client:
             ReplyLostError: the stream broke before the sweep ended.
         """
         headers = {"Last-Event-ID": last_id} if last_id else {}
-        path = API + _path("sweeps", sweep, "events")
-        silent = httpx.Timeout(self._http.timeout.connect, read=SILENT_S)
-        with self._spoken():
-            asked = self._http.stream("GET", path, headers=headers, timeout=silent)
-            with asked as reply:
-                if not reply.is_success:
-                    reply.read()
-                    raise _refusal(reply)
-                if not reply.headers.get("content-type", "").startswith("text/event-stream"):
-                    raise self._foreign(reply)
-                for event in events(reply.iter_bytes()):
-                    yield event
-                    if event.name == "end":
-                        return
+        path = path_of("sweeps", sweep, "events")
+        with self._wire.stream(path, headers=headers, read_s=SILENT_S) as reply:
+            if not reply.headers.get("content-type", "").startswith("text/event-stream"):
+                raise self._wire.foreign(reply)
+            for event in events(reply.iter_bytes()):
+                yield event
+                if event.name == "end":
+                    return
         raise ReplyLostError(self.url, "the stream of events ended before the sweep did")
 
     def pause(self, sweep: str) -> Json:
         """Stops claims; trials that train go on to their end."""
-        return self._json("POST", _path("sweeps", sweep, "pause"), json={})
+        return self._wire.json("POST", path_of("sweeps", sweep, "pause"), json={})
 
     def resume(self, sweep: str, accept_class: str | None = None) -> Json:
         """Lets a paused sweep go on; after a change of code only with the class accepted."""
         body = {} if accept_class is None else {"accept_class": accept_class}
-        return self._json("POST", _path("sweeps", sweep, "resume"), json=body)
+        return self._wire.json("POST", path_of("sweeps", sweep, "resume"), json=body)
 
     def cancel(self, sweep: str) -> Json:
         """Cancels what has not ended."""
-        return self._json("POST", _path("sweeps", sweep, "cancel"), json={})
+        return self._wire.json("POST", path_of("sweeps", sweep, "cancel"), json={})
 
     def add_criteria(self, sweep: str, *criteria: Mapping[str, Any]) -> Json:
         """Adds thresholds to a sweep, each `{metric, at_most | at_least, at}`; nothing is trained.
@@ -176,7 +147,7 @@ class Client:
         They are marked post hoc if an outcome was there already.
         """
         body = {"criteria": {"add": [dict(c) for c in criteria]}}
-        return self._json("PATCH", _path("sweeps", sweep), json=body)
+        return self._wire.json("PATCH", path_of("sweeps", sweep), json=body)
 
     def change(
         self,
@@ -195,7 +166,7 @@ class Client:
         """
         body = {"priority": priority, "labels": labels, "note": note}
         given = {k: v for k, v in body.items() if v is not None}
-        return self._json("PATCH", _path("sweeps", sweep), json=given)
+        return self._wire.json("PATCH", path_of("sweeps", sweep), json=given)
 
     def extend(
         self,
@@ -214,11 +185,11 @@ class Client:
         """
         body = {"seeds": seeds, "arms": arms, "grid": grid}
         given = {k: v for k, v in body.items() if v is not None}
-        return self._json("POST", _path("sweeps", sweep, "extend"), json=given)
+        return self._wire.json("POST", path_of("sweeps", sweep, "extend"), json=given)
 
     def delete(self, sweep: str) -> None:
         """Deletes an ended sweep with all its outcomes."""
-        self._send("DELETE", _path("sweeps", sweep))
+        self._wire.send("DELETE", path_of("sweeps", sweep))
 
     def trials(
         self,
@@ -243,11 +214,11 @@ class Client:
             "criterion": criterion,
         }
         given = {k: v for k, v in wanted.items() if v is not None}
-        return self._pages(_path("sweeps", sweep, "trials"), given)
+        return self._pages(path_of("sweeps", sweep, "trials"), given)
 
     def trial(self, trial: int) -> Json:
         """One trial; an errored one with its error and traceback."""
-        return self._json("GET", _path("trials", str(trial)))
+        return self._wire.json("GET", path_of("trials", str(trial)))
 
     def report(
         self,
@@ -264,23 +235,18 @@ class Client:
                 cells.
         """
         params = {"format": format} | ({} if figure is None else {"figure": figure})
-        path = _path("sweeps", sweep, "report")
-        reply = self._send("GET", path, params=params, timeout=REPORT_S)
+        path = path_of("sweeps", sweep, "report")
+        reply = self._wire.send("GET", path, params=params, timeout=REPORT_S)
         if format == "json":
-            return self._parsed(reply)
+            return self._wire.parsed(reply)
         return reply.content if format in ("png", "parquet", "bundle") else reply.text
 
     def export(self, sweep: str, target: BinaryIO) -> str:
         """Writes a sweep's bundle to a file that is open, and returns its hash."""
-        path = API + _path("sweeps", sweep, "report")
-        with self._spoken():
-            asked = self._http.stream("GET", path, params={"format": "bundle"}, timeout=REPORT_S)
-            with asked as reply:
-                if not reply.is_success:
-                    reply.read()
-                    raise _refusal(reply)
-                target.writelines(reply.iter_bytes())
-                return str(reply.headers["x-seedbed-bundle"])
+        path, bundle = path_of("sweeps", sweep, "report"), {"format": "bundle"}
+        with self._wire.stream(path, params=bundle, read_s=REPORT_S) as reply:
+            target.writelines(reply.iter_bytes())
+            return str(reply.headers["x-seedbed-bundle"])
 
     def weights(self, trial: int, target: BinaryIO) -> str:
         """Writes a trial's kept weights, safetensors, to a file that is open; returns its SHA-256.
@@ -288,12 +254,9 @@ class Client:
         Raises:
             DamagedFileError: what came is not what was kept.
         """
-        path = API + _path("trials", str(trial), "weights")
         digest = hashlib.sha256()
-        with self._spoken(), self._http.stream("GET", path, timeout=REPORT_S) as reply:
-            if not reply.is_success:
-                reply.read()
-                raise _refusal(reply)
+        path = path_of("trials", str(trial), "weights")
+        with self._wire.stream(path, read_s=REPORT_S) as reply:
             for piece in reply.iter_bytes():
                 digest.update(piece)
                 target.write(piece)
@@ -307,11 +270,11 @@ class Client:
 
     def curve(self, trial: int) -> Json:
         """A settled trial's evaluations: `steps`, and `metrics` with a value for each of them."""
-        return self._json("GET", _path("trials", str(trial), "curve"))
+        return self._wire.json("GET", path_of("trials", str(trial), "curve"))
 
     def audit(self, sweep: str) -> Json:
         """Whether a worker, device, pack, lane or hour tells if its trials succeeded."""
-        return self._json("GET", _path("sweeps", sweep, "audit"))
+        return self._wire.json("GET", path_of("sweeps", sweep, "audit"))
 
     def compare(
         self,
@@ -335,48 +298,48 @@ class Client:
         """
         asked = {"arm": arm, "against": against, "metric": metric, "threshold": threshold}
         params = {"with": other} | {k: v for k, v in asked.items() if v is not None}
-        path = _path("sweeps", sweep, "compare")
-        return self._json("GET", path, params=params, timeout=REPORT_S)
+        path = path_of("sweeps", sweep, "compare")
+        return self._wire.json("GET", path, params=params, timeout=REPORT_S)
 
     def exclude(self, sweep: str, worker: str, reason: str) -> Json:
         """Has all that a worker did of a sweep done again by others; returns the trail's entry."""
         body = {"worker": worker, "reason": reason}
-        return self._json("POST", _path("sweeps", sweep, "exclude"), json=body)
+        return self._wire.json("POST", path_of("sweeps", sweep, "exclude"), json=body)
 
     def exclusions(self, sweep: str) -> list[Json]:
         """Workers that were excluded from a sweep, and what became of their trials."""
-        found: list[Json] = self._json("GET", _path("sweeps", sweep, "exclusions"))["items"]
+        found: list[Json] = self._wire.json("GET", path_of("sweeps", sweep, "exclusions"))["items"]
         return found
 
     def replay(self, trial: int) -> Json:
         """Asks for a trial to be run again, alone, and compared; returns the replay."""
-        return self._json("POST", _path("trials", str(trial), "replay"), json={})
+        return self._wire.json("POST", path_of("trials", str(trial), "replay"), json={})
 
     def replay_sample(self, sweep: str, sample: float) -> Json:
         """Asks for replays of a share of a sweep's settled trials, at least one."""
-        return self._json("POST", _path("sweeps", sweep, "replay"), json={"sample": sample})
+        return self._wire.json("POST", path_of("sweeps", sweep, "replay"), json={"sample": sample})
 
     def replays(self, sweep: str) -> Iterator[Json]:
         """A sweep's replays, in the order in which they were asked for."""
-        return self._pages(_path("sweeps", sweep, "replays"), {})
+        return self._pages(path_of("sweeps", sweep, "replays"), {})
 
     def experiments(self) -> list[Json]:
         """Every experiment with its hyper-parameters and metrics."""
-        found: list[Json] = self._json("GET", "/experiments")["items"]
+        found: list[Json] = self._wire.json("GET", "/experiments")["items"]
         return found
 
     def experiment(self, name: str) -> Json:
         """One experiment."""
-        return self._json("GET", _path("experiments", name))
+        return self._wire.json("GET", path_of("experiments", name))
 
     def presets(self) -> list[Json]:
         """Every sweep that is ready to be submitted."""
-        found: list[Json] = self._json("GET", "/presets")["items"]
+        found: list[Json] = self._wire.json("GET", "/presets")["items"]
         return found
 
     def preset(self, name: str) -> Json:
         """One preset: name, title, about, spec, and what of it is a paper's."""
-        return self._json("GET", _path("presets", *name.split("/")))
+        return self._wire.json("GET", path_of("presets", *name.split("/")))
 
     def keys(self) -> Iterator[Json]:
         """Every API key, without its secret; for admins."""
@@ -392,7 +355,9 @@ class Client:
             expires_at: a moment with its zone, ISO 8601.
         """
         body = {"name": name, "owner": owner, "scope": scope, "expires_at": expires_at}
-        return self._json("POST", "/keys", json={k: v for k, v in body.items() if v is not None})
+        return self._wire.json(
+            "POST", "/keys", json={k: v for k, v in body.items() if v is not None}
+        )
 
     def activity(self, principal: str | None = None) -> Iterator[Json]:
         """Who did what, newest first; for admins.
@@ -402,7 +367,7 @@ class Client:
         """
         params: dict[str, Any] = {} if principal is None else {"principal": principal}
         while True:
-            page = self._json("GET", "/activity", params={**params, "limit": PAGE})
+            page = self._wire.json("GET", "/activity", params={**params, "limit": PAGE})
             yield from page["items"]
             if page["next"] is None:
                 return
@@ -410,107 +375,20 @@ class Client:
 
     def revoke_key(self, key: str) -> Json:
         """Makes the key of this id open nothing any more. For admins."""
-        return self._json("DELETE", _path("keys", key))
+        return self._wire.json("DELETE", path_of("keys", key))
 
     def ready(self) -> bool:
         """Whether the service has a store, a dispatcher and workers."""
-        reply = self._exchange("GET", "/readyz")
+        reply = self._wire.exchange("GET", "/readyz")
         if reply.status_code not in (httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE):
-            raise _refusal(reply)
+            raise refusal(reply)
         return reply.status_code == httpx.codes.OK
 
     def _pages(self, path: str, params: Mapping[str, Any]) -> Iterator[Json]:
         after: dict[str, Any] = {}
         while True:
-            page = self._json("GET", path, params={**params, "limit": PAGE, **after})
+            page = self._wire.json("GET", path, params={**params, "limit": PAGE, **after})
             yield from page["items"]
             if page.get("next") is None:
                 return
             after = {"after": page["next"]}
-
-    def _json(self, method: str, path: str, **options: Any) -> Json:
-        found: Json = self._parsed(self._send(method, path, **options))
-        return found
-
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        reply = self._exchange(method, API + path, **options)
-        if not reply.is_success:
-            raise _refusal(reply)
-        return reply
-
-    def _exchange(self, method: str, path: str, **options: Any) -> httpx.Response:
-        with self._spoken():
-            return self._http.request(method, path, **options)
-
-    @contextlib.contextmanager
-    def _spoken(self) -> Iterator[None]:
-        """Turns what goes wrong on the way into errors that say what to do."""
-        try:
-            yield
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
-            raise ServiceUnreachableError(self.url, _reason(error)) from error
-        except httpx.TransportError as error:
-            raise ReplyLostError(self.url, _reason(error)) from error
-
-    def _parsed(self, reply: httpx.Response) -> Any:
-        try:
-            return reply.json()
-        except ValueError as error:
-            raise self._foreign(reply) from error
-
-    def _foreign(self, reply: httpx.Response) -> ServiceError:
-        kind = reply.headers.get("content-type", "no content type")
-        return ServiceError(
-            reply.status_code,
-            "The reply is not Seedbed's",
-            f"{self.url} answered with {kind}; a Seedbed service answers with JSON",
-            "check --url or SEEDBED_URL",
-        )
-
-
-def _credentials(key: str | None) -> dict[str, str]:
-    """What names the caller to the service.
-
-    Raises:
-        ValueError: the key holds what no header may.
-    """
-    sent = (os.environ.get("SEEDBED_KEY", "") if key is None else key).strip()
-    if not (sent.isascii() and sent.isprintable()):
-        raise ValueError(
-            "the API key holds characters that no key has; it is not sent; check SEEDBED_KEY, or "
-            "what was given as key"
-        )
-    return {"Authorization": f"Bearer {sent}"} if sent else {}
-
-
-def _path(*parts: str) -> str:
-    """A path whose parts cannot reach into another."""
-    return "".join("/" + quote(part, safe="") for part in parts)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _reason(error: httpx.TransportError) -> str:
-    return str(error) or type(error).__name__
-
-
-def _refusal(reply: httpx.Response) -> ServiceError:
-    """The service's problem+json, or what can be said without one."""
-    try:
-        problem = reply.json()
-    except ValueError:
-        problem = None
-    if not isinstance(problem, dict):
-        problem = {}
-    return ServiceError(
-        reply.status_code,
-        str(problem.get("title") or reply.reason_phrase or "The service refused"),
-        str(problem.get("detail") or "it gave no reason"),
-        str(problem.get("cure") or ""),
-        [e for e in problem.get("errors") or [] if isinstance(e, Mapping)],
-    )

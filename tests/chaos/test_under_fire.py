@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.service, pytest.mark.ray, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.alone, pytest.mark.service, pytest.mark.ray, pytest.mark.timeout(900)]
 
 KINDS = (
     "worker killed",

@@ -13,7 +13,7 @@ from tests.cluster import Cluster, ray_cluster
 from tests.e2e.conftest import READY_S, outcomes, until
 from tests.e2e.test_cluster import SPEC, TRIALS, sited
 
-pytestmark = [pytest.mark.service, pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.alone, pytest.mark.service, pytest.mark.ray, pytest.mark.timeout(600)]
 
 
 def autoscaling(address: str) -> dict[str, Any]:

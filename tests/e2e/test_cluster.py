@@ -25,7 +25,7 @@ from tests.cluster import Cluster, ray_cluster
 from tests.e2e.conftest import READY_S, outcomes, until
 from tests.e2e.test_shot_at import SPEC as SHOT_AT
 
-pytestmark = [pytest.mark.service, pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.alone, pytest.mark.service, pytest.mark.ray, pytest.mark.timeout(600)]
 
 SPEC: dict[str, Any] = {**SHOT_AT, "name": "taken over", "seeds": 6, "cohort": 3}
 TRIALS = 24

@@ -1,5 +1,7 @@
 """`make fuzz`: at least 20,000 requests, for at most so many minutes; writes docs/results/fuzz.md.
 
+Half of them meet an application that asks nobody, half one with keys on, as an admin.
+
 It ends with status 1 where a check failed, a request had no answer, or there were too few.
 """
 
@@ -14,7 +16,9 @@ from tests.benchmarks.databases import DATABASES
 from tests.fuzz.campaign import campaign
 from tests.fuzz.render import Campaign, page
 from tests.fuzz.stage import staged
+from tests.fuzz.tally import Tally
 
+AUTHS = ("none", "keys")
 _PAGE = Path("docs/results/fuzz.md")
 
 
@@ -27,19 +31,21 @@ def main(arguments: list[str]) -> int:
     asks.add_argument("--database", choices=DATABASES, default="postgresql")
     asks.add_argument("--page", type=Path, default=_PAGE)
     asked = asks.parse_args(arguments)
-    began = time.monotonic()
-    with (
-        DATABASES[asked.database]() as url,
-        tempfile.TemporaryDirectory() as folder,
-        staged(url, Path(folder), asked.seed) as stage,
-    ):
-        tally = campaign(
-            stage,
-            seed=asked.seed,
-            requests=asked.requests,
-            most_s=60 * asked.minutes,
-            say=lambda line: sys.stderr.write(f"{line}\n"),
-        )
+    tally, seed, began = Tally(), asked.seed, time.monotonic()
+    for number, auth in enumerate(AUTHS, start=1):
+        with (
+            DATABASES[asked.database]() as url,
+            tempfile.TemporaryDirectory() as folder,
+            staged(url, Path(folder), seed, auth=auth) as stage,
+        ):
+            seed = campaign(
+                stage,
+                tally,
+                seed=seed,
+                requests=asked.requests * number // len(AUTHS),
+                most_s=60 * asked.minutes / len(AUTHS),
+                say=lambda line: sys.stderr.write(f"{line}\n"),
+            )
     how = Campaign(
         f"make fuzz ARGS='{' '.join(arguments)}'" if arguments else "make fuzz",
         asked.database,

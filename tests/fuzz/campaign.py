@@ -23,15 +23,21 @@ _SUBMIT = ("POST", "/api/v1/sweeps")
 
 
 def campaign(
-    stage: Stage, *, seed: int, requests: int, most_s: float, say: Callable[[str], object]
-) -> Tally:
-    """Asks until there were so many requests, or for so long."""
-    tally, ends = Tally(), time.monotonic() + most_s
+    stage: Stage,
+    tally: Tally,
+    *,
+    seed: int,
+    requests: int,
+    most_s: float,
+    say: Callable[[str], object],
+) -> int:
+    """Asks until the tally has so many requests, or for so long; the seed after its last."""
+    ends = time.monotonic() + most_s
     while tally.requests < requests and (left := ends - time.monotonic()) > 1:
         run(stage, tally, seed=seed, max_time_s=min(RUN_S, int(left)), examples=50)
         seed += 1
         say(f"{tally.requests:,} requests, {tally.wrong.total()} failures, {left:.0f} s left")
-    return tally
+    return seed
 
 
 def run(
@@ -44,9 +50,11 @@ def run(
     only: str | None = None,
 ) -> None:
     """One run of all phases, over all operations that are described, or `only` a path's."""
-    config = settings(stage.served.url, seed, max_time_s=max_time_s, examples=examples)
+    config = settings(
+        stage.served.url, seed, max_time_s=max_time_s, examples=examples, headers=stage.headers
+    )
     url = f"{stage.served.url}/openapi.json"
-    schema = schemathesis.openapi.from_url(url, config=config)
+    schema = schemathesis.openapi.from_url(url, config=config, headers=stage.headers)
     schema = schema if only is None else schema.include(path=only)
     with _hooks(stage):
         for event in from_schema(schema).execute():

@@ -23,7 +23,9 @@ class Campaign:
 _WHAT = """\
 `{command}`: schemathesis {version} generates requests from the OpenAPI description that the service
 serves, valid and not, sends them to a served application on {database} with real sweeps in every
-state, while trials of them end, and judges every answer by all its checks.
+state, while trials of them end, and judges every answer by all its checks. Half of them meet an
+application that asks nobody who they are, half one with keys on, asked by an admin and, where a
+check leaves the key out or makes one up, by nobody.
 """
 _EXCEPTIONS = """\
 A POST or PATCH to a route that has none is answered 415 before 405 unless it says that it is JSON.

@@ -1,5 +1,6 @@
 """What schemathesis is told: every check on every operation, and each exception with its reason."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from schemathesis.config import SchemathesisConfig
@@ -30,7 +31,14 @@ def excused(failure: Failure, response: Response) -> bool:
     return isinstance(failure, UnsupportedMethodResponse) and response.status_code == 415
 
 
-def settings(url: str, seed: int, *, max_time_s: int | None, examples: int) -> SchemathesisConfig:
+def settings(
+    url: str,
+    seed: int,
+    *,
+    max_time_s: int | None,
+    examples: int,
+    headers: Mapping[str, str] | None = None,
+) -> SchemathesisConfig:
     """The configuration of one run.
 
     Args:
@@ -38,6 +46,7 @@ def settings(url: str, seed: int, *, max_time_s: int | None, examples: int) -> S
         seed: of what is generated.
         max_time_s: it goes on so long, cycle after cycle; None for one cycle.
         examples: most of an operation in a cycle.
+        headers: sent with every request, but where a check leaves the key out.
     """
     accepted = {"positive_data_acceptance": {"expected-statuses": _ACCEPTED}}
     content: dict[str, Any] = {
@@ -50,6 +59,8 @@ def settings(url: str, seed: int, *, max_time_s: int | None, examples: int) -> S
         "phases": {name: {"enabled": True} for name in PHASES},
         "operations": [{"include-name": name, "checks": accepted} for name in CROSSED],
     }
+    if headers:
+        content["headers"] = dict(headers)
     if max_time_s is not None:
         content["max-time"] = max_time_s
     return SchemathesisConfig.from_dict(content)

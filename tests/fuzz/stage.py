@@ -6,17 +6,20 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.catalog import experiments
-from service.store import claims, classes
+from service.access.principal import Scope
+from service.store import claims, classes, keys
 from service.store.engine import open_engine, session_factory, upgrade
 from service.store.errors import StoreError
-from tests.service.samples import NUMERICS, moment, spec
+from tests.service.samples import CHEAP, NUMERICS, moment, spec
 from tests.service.serving import Served, serving
 from workers.messages import Assignment, Failure, MetricRecord, Outcome, PackSpec
 
@@ -33,12 +36,14 @@ class Stage:
     Args:
         served: the application.
         seed: of what is drawn.
+        key: an admin's, where the application asks for one.
     """
 
-    def __init__(self, served: Served, seed: int) -> None:
+    def __init__(self, served: Served, seed: int, key: str | None = None) -> None:
         self.served = served
+        self.headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         self._dice = random.Random(seed)
-        self._client = httpx.Client(base_url=served.url, timeout=60)
+        self._client = httpx.Client(base_url=served.url, timeout=60, headers=self.headers)
         self._sweeps: list[str] = []
         self._trials: list[int] = []
         self._asked = 0
@@ -154,19 +159,31 @@ def ended(task: Assignment, pack: PackSpec) -> Outcome | Failure:
 
 
 @contextmanager
-def staged(url: str, folder: Path, seed: int) -> Iterator[Stage]:
-    """An application on an empty database, with a stage that goes on while it is asked."""
+def staged(url: str, folder: Path, seed: int, *, auth: str = "none") -> Iterator[Stage]:
+    """An application on an empty database, with a stage that goes on while it is asked.
+
+    Args:
+        auth: none, or keys: the stage is an admin then.
+    """
     engine = open_engine(url, 40)
     upgrade(engine)
     try:
-        with serving(engine, folder, rate_limit=0) as served:
-            stage = Stage(served, seed)
+        key = _admin(engine) if auth == "keys" else None
+        with serving(engine, folder, rate_limit=0, auth=auth) as served:
+            stage = Stage(served, seed, key)
             stage.fill()
             with _going_on(lambda: stage.end(64)):
                 yield stage
             stage.close()
     finally:
         engine.dispose()
+
+
+def _admin(engine: Engine) -> str:
+    with session_factory(engine).begin() as session:
+        now, name = datetime.now(UTC), "fuzz"
+        made = keys.create(session, name=name, owner=name, scope=Scope.ADMIN, now=now, hasher=CHEAP)
+        return made[1]
 
 
 @contextmanager

@@ -135,6 +135,6 @@ def test_a_key_that_no_header_can_carry_is_not_sent(monkeypatch: pytest.MonkeyPa
     assert "secret" not in str(caught.value)
     monkeypatch.setenv("SEEDBED_KEY", " sb_env ")
     with Client() as client, Client(key="") as none:
-        assert client._http.headers["authorization"] == "Bearer sb_env"
-        assert "authorization" not in none._http.headers
-        assert "sb_env" not in repr(client._http.headers)
+        assert client._wire.headers["authorization"] == "Bearer sb_env"
+        assert "authorization" not in none._wire.headers
+        assert "sb_env" not in repr(client._wire.headers)
