@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     asks.add_argument("--page", type=Path, default=_PAGE)
     asked = asks.parse_args(arguments)
     tally, seed, began = Tally(), asked.seed, time.monotonic()
-    for number, auth in enumerate(AUTHS, start=1):
+    for auth in AUTHS:
         with (
             DATABASES[asked.database]() as url,
             tempfile.TemporaryDirectory() as folder,
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
                 stage,
                 tally,
                 seed=seed,
-                requests=asked.requests * number // len(AUTHS),
+                requests=tally.requests + asked.requests // len(AUTHS),
                 most_s=60 * asked.minutes / len(AUTHS),
                 say=lambda line: sys.stderr.write(f"{line}\n"),
             )

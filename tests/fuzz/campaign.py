@@ -86,7 +86,9 @@ def _hooks(stage: Stage) -> Iterator[None]:
 
 
 def aim(stage: Stage, case: Case[Any]) -> None:
-    """Gives most valid requests something that is there to ask about."""
+    """Gives most valid requests something that is there to ask about, and keeps its own key."""
+    if stage.key_id is not None and case.path_parameters.get("key") == stage.key_id:
+        case.path_parameters["key"] = stage.key_id[::-1]  # it was listed, and would be revoked
     meta = case.meta
     if meta is None or meta.phase.name is TestPhase.STATEFUL or meta.generation.mode.is_negative:
         return

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.catalog import experiments
+from service.access.key import id_of
 from service.access.principal import Scope
 from service.store import claims, classes, keys
 from service.store.engine import open_engine, session_factory, upgrade
@@ -42,6 +43,7 @@ class Stage:
     def __init__(self, served: Served, seed: int, key: str | None = None) -> None:
         self.served = served
         self.headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self.key_id = None if key is None else id_of(key)
         self._dice = random.Random(seed)
         self._client = httpx.Client(base_url=served.url, timeout=60, headers=self.headers)
         self._sweeps: list[str] = []
