@@ -173,9 +173,14 @@ _OF_CRITERION = _verdicts(
 )
 
 
-def counted_pairs(session: Session, which: Sequence[str]) -> dict[str, list[PairCounts]]:
-    """Every contrast of each sweep that has one: by criterion, the primary arm's first."""
-    found: dict[str, list[PairCounts]] = defaultdict(list)
+def counted_pairs(session: Session, sweep: str) -> tuple[PairCounts, ...]:
+    """Every contrast of a sweep, by criterion, the primary arm's first: contrasts x criteria."""
+    return tuple(counted_pairs_of(session, [sweep])[sweep])
+
+
+def counted_pairs_of(session: Session, which: Sequence[str]) -> defaultdict[str, list[PairCounts]]:
+    """Those of several sweeps, in one query; none of a sweep that has none."""
+    found: defaultdict[str, list[PairCounts]] = defaultdict(list)
     for r in session.execute(_COUNTS, {"of": which}).mappings():
         found[r["sweep"]].append(_counts(r))
     return found

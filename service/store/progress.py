@@ -14,7 +14,7 @@ from service.plan import Criterion
 from service.store.ending import shown_state
 from service.store.errors import UnknownSweepError
 from service.store.forecasts import Forecast
-from service.store.pairing import PairCounts, counted_pairs
+from service.store.pairing import PairCounts, counted_pairs_of
 from service.store.plans import criterion
 from service.store.tables import (
     END_STATES,
@@ -125,7 +125,7 @@ def progress_of(session: Session, which: Sequence[str]) -> dict[str, Progress]:
     rules = _by_sweep(session, _CRITERIA, which)
     of_arms = _by_sweep(session, _ARMS, which)
     won = {(r.sweep, r.arm, r.criterion): r.settled for r in session.execute(_WON, here)}
-    pairs = counted_pairs(session, which)
+    pairs = counted_pairs_of(session, which)
     found = {}
     for row in rows:
         judged = tuple(criterion(r) for r in rules[row.id])
