@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from service.configuration import OTHERS, Configuration
+from service.configuration import OTHERS, Configuration, refuse_unknown
 
 helm = pytest.importorskip(
     "helm_python", reason="helm-python-sdk is not installed: the chart was NOT checked"
@@ -105,6 +105,15 @@ def test_every_object_is_as_kubernetes_and_kuberay_define_it(values: str, versio
     for name, template in pods(values):
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, **template}
         kubernetes_validate.validate(pod, version, strict=True)
+
+
+@each_values
+def test_no_service_of_the_namespace_becomes_an_option_of_seedbed(values: str) -> None:
+    """It would set SEEDBED_API_SERVICE_HOST, which ends whatever reads the configuration."""
+    with pytest.raises(ValueError, match="no option SEEDBED_API_SERVICE_HOST"):
+        refuse_unknown({"SEEDBED_API_SERVICE_HOST": "10.0.0.1"})
+    for name, template in pods(values):
+        assert template["spec"]["enableServiceLinks"] is False, name
 
 
 def test_lint_finds_nothing() -> None:
