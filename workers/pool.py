@@ -98,8 +98,9 @@ class Pool:
         part = part_of(self._per_gpu) if self._device.startswith("cuda") else None
         hosted = actor_class(self._ray, self._environment, part)
         actor = hosted.options(name=f"{self._name}:{name}").remote(self._device)
+        call = actor.__ray_call__.remote(place)
         self._actors[name] = actor
-        self._calls[actor.__ray_call__.remote(place)] = Call(name, placing=True)
+        self._calls[call] = Call(name, placing=True)
         return name
 
     def clear_others(self) -> int:

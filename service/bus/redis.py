@@ -34,6 +34,7 @@ PAUSE_S = 0.5
 PROBE_S = 5.0
 #: a subscription that is refused again and again tries more and more seldom, down to this
 LONGEST_PAUSE_S = 30.0
+_MOST_DOUBLINGS = 10
 #: a subscription that is left holds its thread and connection for so long
 LOOK_S = 0.1
 #: entering a subscription waits so long for the server's word that it stands
@@ -146,7 +147,7 @@ class RedisBus:
             except (RedisError, OSError) as error:
                 failed += 1
                 self.link.lost(error)
-                over.wait(min(LONGEST_PAUSE_S, PAUSE_S * 2 ** (failed - 1)))
+                over.wait(_pause_s(failed))
 
     def _take(self, channel: PubSub, mailbox: Mailbox, wanted: int) -> bool:
         """Takes what comes within a moment; True once the server has confirmed all topics."""
@@ -162,6 +163,11 @@ class RedisBus:
             except ValueError as error:
                 log.warning("message_refused", topic=topic[:100], error=str(error))
         return False
+
+
+def _pause_s(failed: int) -> float:
+    """Seconds that a subscription rests after so many failures in a row."""
+    return min(LONGEST_PAUSE_S, PAUSE_S * 2 ** min(failed - 1, _MOST_DOUBLINGS))
 
 
 def _ask(channel: PubSub, topics: tuple[str, ...]) -> None:

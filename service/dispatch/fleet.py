@@ -11,7 +11,7 @@ from service.dispatch.peers import Peer, Workers
 from service.dispatch.scale import Member, change, target
 from service.dispatch.turn import Rules
 from service.dispatch.unfit import Unfit, unfit
-from workers.pool import Reply
+from workers.pool import ClusterLostError, Reply
 
 log = structlog.get_logger()
 
@@ -21,6 +21,9 @@ STARTING_S = 30.0
 #: a worker that waits for its place is let go once it was wanted at no time in so long
 CALM_S = 10.0
 _MOST_REST_S = 60.0
+_MOST_DOUBLINGS = 6
+#: attempts in a row to start a worker that may fail, where none is left, before this is given up
+MOST_UNSTARTED = 6
 
 
 class Fleet:
@@ -43,6 +46,7 @@ class Fleet:
         self._pending: frozenset[str] = frozenset()
         self._asks: deque[tuple[float, int]] = deque()
         self._stillborn = 0
+        self._unstarted = 0
         self._spawn_at = 0.0
         self._unfit: set[Unfit] = set()
         self.wanted = self._least
@@ -72,7 +76,13 @@ class Fleet:
         self._asks.append((time.monotonic(), workers))
 
     def adjust(self, peers: Mapping[str, Peer]) -> dict[str, Peer]:
-        """Starts those that are missing and lets go who is not needed; the workers after that."""
+        """Starts those that are missing and lets go who is not needed; the workers after that.
+
+        One that cannot be started is tried again later, and those that were started before it stay.
+
+        Raises:
+            ClusterLostError: no worker is left, and again and again none could be started.
+        """
         moment = time.monotonic()
         found = dict(peers)
         self._rest(found, moment)
@@ -95,11 +105,34 @@ class Fleet:
             self._forget(name)
             self._workers.discard(name)
         if moment >= self._spawn_at:
-            for _ in range(todo.more):
-                name = self._workers.spawn()
+            for name in self._started(todo.more, alone=not found):
                 found[name] = Peer()
                 self._asked[name] = self._born[name] = moment
         return found
+
+    def _started(self, more: int, *, alone: bool) -> list[str]:
+        """New workers: so many, or those before one that could not be started.
+
+        Args:
+            alone: there is no worker beside them.
+        """
+        names: list[str] = []
+        try:
+            while len(names) < more:
+                names.append(self._workers.spawn())
+                self._unstarted = 0
+        except Exception as error:
+            self._unstarted += 1
+            if alone and self._unstarted >= MOST_UNSTARTED:
+                raise ClusterLostError(
+                    f"no worker is left and none could be started {self._unstarted} times in a "
+                    f"row, at last because of {type(error).__name__}: {error}; mend Ray (its own "
+                    "log says more) and start the dispatcher again: its trials were handed back"
+                ) from error
+            again_s = _rest_s(self._unstarted)
+            self._spawn_at = time.monotonic() + again_s
+            log.exception("worker_not_started", times=self._unstarted, again_s=again_s)
+        return names
 
     def _rest(self, peers: Mapping[str, Peer], moment: float) -> None:
         """Since when each has had nothing to do."""
@@ -117,6 +150,8 @@ class Fleet:
         """Those that have said nothing for too long since they had a place: lost."""
         lost = []
         for worker, since in self._asked.items():
+            if worker not in peers:
+                continue
             longest_s = peers[worker].longest_s
             limit_s = patience_s(self._rules.patience_s, self._rules.slice_s, longest_s)
             if time.monotonic() - since > limit_s:
@@ -141,7 +176,7 @@ class Fleet:
         """One is gone; those that die before they are known are not started at once again."""
         if not was_known:
             self._stillborn += 1
-            self._spawn_at = time.monotonic() + min(_MOST_REST_S, 2.0**self._stillborn)
+            self._spawn_at = time.monotonic() + _rest_s(self._stillborn)
             reason = unfit(why)
             if reason is not None and reason not in self._unfit:
                 self._unfit.add(reason)
@@ -159,3 +194,8 @@ class Fleet:
     def _forget(self, worker: str) -> None:
         for known in (self._asked, self._born, self._idle):
             known.pop(worker, None)
+
+
+def _rest_s(times: int) -> float:
+    """Seconds until a worker is started again after so many that came to nothing: 2, 4 ... 60."""
+    return min(_MOST_REST_S, 2.0 ** min(times, _MOST_DOUBLINGS))

@@ -138,7 +138,9 @@ class Turn:
         """Records everything that came back."""
         returned: dict[str, list[tuple[str, Return]]] = defaultdict(list)
         for reply in replies:
-            peer = self.peers[reply.worker]
+            peer = self.peers.get(reply.worker)
+            if peer is None:
+                continue  # of no worker that is known: it holds nothing
             if isinstance(reply.value, WorkerDescription):
                 self.peers[reply.worker] = peer.introduced(reply.value)
                 self.introduced = True

@@ -133,9 +133,10 @@ def turned(
         replies: that it recorded.
         before: the workers as they stood before it.
     """
-    answers = [r for r in replies if isinstance(r.value, Return)]
+    known = [r for r in replies if r.worker in before]
+    answers = [r for r in known if isinstance(r.value, Return)]
     training = [
-        r.value for r in replies if isinstance(r.value, Return) and before[r.worker].replay is None
+        r.value for r in known if isinstance(r.value, Return) and before[r.worker].replay is None
     ]
     added = [order.add for name, order in turn.orders.items() if turn.peers[name].replay is None]
     trials = Counter[str]()
@@ -156,7 +157,7 @@ def turned(
         replayed=len(answers) - len(training),
         calls=tuple(
             Call(r.worker, r.value.seconds, r.value.lane_steps)
-            for r in replies
+            for r in known
             if isinstance(r.value, Return) and before[r.worker].replay is None
         ),
     )

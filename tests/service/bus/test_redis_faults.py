@@ -10,7 +10,7 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 from service.bus import EVERY_SWEEP, WAKE, Message, sweep_topic
-from service.bus.redis import RedisBus
+from service.bus.redis import RedisBus, _pause_s
 from tests.redis_server import RedisServer
 
 WAIT_S = 30
@@ -133,3 +133,8 @@ def test_what_others_say_on_a_channel_is_refused_when_it_is_no_message(
         assert heard.next(WAIT_S) == Message(WAKE, {"n": 1})
     bus.close()
     assert [line["event"] for line in logs] == ["message_refused"] * 4
+
+
+def test_a_subscription_that_is_refused_for_days_still_tries() -> None:
+    """The pause doubles to its longest and stays there; its thread would else end."""
+    assert [_pause_s(n) for n in (1, 2, 6, 7, 1025, 10**6)] == [0.5, 1.0, 16.0, 30.0, 30.0, 30.0]

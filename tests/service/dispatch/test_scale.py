@@ -12,8 +12,8 @@ from service.dispatch.loop import Dispatcher, Rules
 from service.dispatch.scale import Change, Member, change, target, wanted
 from service.dispatch.unfit import unfit
 from tests.service.dispatch.stand_ins import FakeWorkers, look, run, submit
-from workers.messages import PackSpec
-from workers.pool import Reply
+from workers.messages import PackSpec, Return
+from workers.pool import ClusterLostError, Reply
 
 PACK = PackSpec("deep_mlp", {"depth": 3}, 100, 1000, 1, "end")
 OTHER = replace(PACK, shared={"depth": 5})
@@ -193,3 +193,80 @@ def test_a_machine_that_is_unfit_is_said_once_with_its_cure(
 
 def test_a_node_that_went_away_is_not_unfit() -> None:
     assert unfit("ActorDiedError: The actor died because its node has died.") is None
+
+
+class Stalling(FakeWorkers):
+    """Workers of which so many cannot be started, after so many that can."""
+
+    def __init__(self, size: int, after: int, failures: int) -> None:
+        super().__init__(size)
+        self._after = after
+        self.failures = failures
+
+    def spawn(self) -> str:
+        if self.spawned >= self._after and self.failures:
+            self.failures -= 1
+            raise ConnectionError("the head does not answer")
+        return super().spawn()
+
+
+def test_workers_that_were_started_before_one_that_could_not_be_are_kept(
+    sessions: sessionmaker[Session], clock: Clock
+) -> None:
+    """They train meanwhile; the others are tried again later, less and less often."""
+    workers = Stalling(3, after=1, failures=2)
+    dispatcher = Dispatcher(sessions, workers, Rules(4, 1.0, 2), "me")
+    with capture_logs() as logged:
+        for _ in range(4):
+            run(dispatcher, 1)
+            clock.now += 0.1
+    assert [p.description is not None for p in dispatcher._peers.values()] == [True]
+    said = [line for line in logged if line["event"] == "worker_not_started"]
+    assert [(line["times"], line["again_s"]) for line in said] == [(1, 2.0)]
+    sweep = submit(sessions)
+    run(dispatcher, 10)
+    assert workers.spawned == 1
+    for _ in range(2):
+        clock.now += 5.0
+        run(dispatcher, 2)
+    assert workers.spawned == 3
+    run(dispatcher, 40)
+    assert look(sessions, sweep).state == "finished"
+    assert workers.discarded == []
+
+
+def test_where_no_worker_is_left_and_none_can_be_started_it_is_said_and_given_up(
+    sessions: sessionmaker[Session], clock: Clock
+) -> None:
+    """A supervisor starts it again; else it would go on for ever without progress."""
+    workers = Stalling(2, after=0, failures=10**6)
+    dispatcher = Dispatcher(sessions, workers, Rules(4, 1.0, 2), "me")
+    began = clock.now
+
+    def go_on() -> None:
+        while clock.now - began < 600.0:
+            run(dispatcher, 1)
+            clock.now += 1.0
+
+    with pytest.raises(ClusterLostError, match="the head does not answer"):
+        go_on()
+    assert clock.now - began > 60.0
+
+
+def test_a_worker_that_is_not_known_is_neither_missed_nor_heard(
+    sessions: sessionmaker[Session], clock: Clock
+) -> None:
+    workers = FakeWorkers(1)
+    dispatcher = Dispatcher(sessions, workers, Rules(4, 1.0, 2), "me")
+    run(dispatcher, 2)
+    dispatcher._fleet.asked("stranger")
+    clock.now += 10_000.0
+    assert [lost.worker for lost in dispatcher._fleet.missed({})] == []
+    workers.replies += [Reply("stranger", value=Return()), Reply("stranger2", lost="gone")]
+    sweep = submit(sessions)
+    run(dispatcher, 40)
+    assert look(sessions, sweep).state == "finished"
+
+
+def test_the_rest_between_attempts_is_bounded_however_many_came_to_nothing() -> None:
+    assert [fleet._rest_s(n) for n in (1, 2, 5, 6, 10**6)] == [2.0, 4.0, 32.0, 60.0, 60.0]
