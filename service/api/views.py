@@ -27,7 +27,8 @@ def cure_of(view: SweepView) -> str | None:
         return None
     return (
         f"the code or machine that trains changed; accept that results will be of both numerics "
-        f"classes with `seedbed resume {view.id} --accept-class {view.offered_class}`, or go back"
+        f"classes with `seedbed resume {view.id} --accept-class {view.offered_class}`, or go back "
+        "and it goes on by itself"
     )
 
 

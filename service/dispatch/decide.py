@@ -153,12 +153,11 @@ def offered(pinned: str, experiment: str, slots: Sequence[Slot]) -> Slot | None:
 
 
 def stranded(slots: Sequence[Slot], queues: Sequence[Waiting]) -> list[Waiting]:
-    """Queues that are pinned to a class of which no described worker is: the code changed."""
-    known = [slot for slot in slots if slot.classes]
-    return [
-        queue
-        for queue in queues
-        if queue.pinned is not None
-        and known
-        and all(slot.classes.get(queue.pack.experiment) != queue.pinned for slot in known)
-    ]
+    """Queues that are pinned to a class of which no worker is that has their experiment."""
+
+    def lost(queue: Waiting) -> bool:
+        found = [s.classes.get(queue.pack.experiment) for s in slots]
+        known = [name for name in found if name is not None]
+        return bool(known) and queue.pinned is not None and queue.pinned not in known
+
+    return [queue for queue in queues if lost(queue)]

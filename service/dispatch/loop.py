@@ -3,11 +3,12 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
+from service.dispatch.absence import Absence
 from service.dispatch.announcing import announcement, due
 from service.dispatch.faults import MOST_FAILED, pause_s, trouble, unreachable
 from service.dispatch.fleet import Fleet
@@ -87,6 +88,8 @@ class Dispatcher:
         self._ended_steps: Counter[str] = Counter()
         self._tempos = dict[str, Tempo]()
         self._ledger = Ledger()
+        self._absence = Absence(self._fleet.elastic)
+        self._unknown: set[str] = set()
         self._renewed = 0.0
         self._said: Announcement | None = None
         self._said_at = 0.0
@@ -219,7 +222,8 @@ class Dispatcher:
         with self._sessions.begin() as session:
             hold(session, self._holder)
             world = self._peers, self._rules, now(), self._tempos, self._ledger
-            turn = Turn(session, *world, self._fleet.starting(self._peers))
+            starting = self._fleet.starting(self._peers)
+            turn = Turn(session, *world, self._absence, began, starting)
             if doubt:
                 turn.reconcile()
             turn.receive(replies)
@@ -256,6 +260,8 @@ class Dispatcher:
         self._peers = turn.peers
         self._tempos = turn.pacing.tempos
         self._ledger = turn.ledger
+        self._absence = turn.absence
+        self._warn(turn.unknown)
         self._ended_steps += turn.ended_steps
         if turn.introduced:
             self._fleet.introduced()
@@ -274,6 +280,17 @@ class Dispatcher:
             log.warning("storage_failing", why=trouble, lost="only work since the last checkpoint")
         for note in turn.notes:
             getattr(log, note.level)(note.event, **note.fields)
+
+    def _warn(self, unknown: Mapping[str, str]) -> None:
+        """Says once of each sweep that its experiment is not installed here."""
+        for sweep in unknown.keys() - self._unknown:
+            name = unknown[sweep]
+            cure = (
+                f"install the package that has {name!r}, at the version that began the sweep, for "
+                f"the dispatcher and its workers and restart them, or `seedbed cancel {sweep}`"
+            )
+            log.warning("experiment_not_installed", sweep=sweep, experiment=name, cure=cure)
+        self._unknown |= unknown.keys()
 
     def _drain(self, beat: Callable[[], None]) -> None:
         """Lets calls in flight end their segment and records what they return; claims nothing.
@@ -317,6 +334,7 @@ class Dispatcher:
         self._fleet.forget(list(self._peers))
         self._peers, self._replies, self._tempos = {}, {}, {}
         self._reconciled, self._said = None, None
+        self._absence = Absence(self._fleet.elastic)
 
     def _hand_back(self) -> None:
         """Hands what runs back to the queue and gives the lease up, if it is still held."""

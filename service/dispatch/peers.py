@@ -151,6 +151,11 @@ class Peer:
         return over(held_s, self.ended, self.most)
 
 
+def installed() -> frozenset[str]:
+    """Names of experiments that this process can give to workers."""
+    return frozenset(experiments())
+
+
 def slots(peers: Mapping[str, Peer], now: datetime) -> list[Slot]:
     """The workers as the decision sees them."""
     return [

@@ -14,10 +14,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from service.dispatch.absence import Absence
 from service.dispatch.decide import Slot, Take, Waiting, offered, replayed, stranded
 from service.dispatch.filling import decide
 from service.dispatch.pacing import Pacing
-from service.dispatch.peers import Peer, slots
+from service.dispatch.peers import Peer, installed, slots
 from service.dispatch.scale import wanted
 from service.dispatch.shares import Ledger
 from service.dispatch.telemetry import ended_steps
@@ -86,12 +87,16 @@ class Turn:
         now: its time.
         tempos: sweep -> its pace as it stands before it.
         ledger: what everybody has had of the workers before it.
+        absence: the classes that sweeps wait for as it stands before it.
+        moment: its time by a clock that is never set.
         starting: workers that should soon have described themselves.
 
     Attributes:
         peers: the workers as they stand after it.
         pacing: the paces, and what is told of sweeps' ends.
         ledger: what everybody has had after it.
+        absence: the classes that sweeps wait for after it.
+        unknown: sweep -> its experiment, which is not installed here.
         introduced: whether a worker described itself.
         lost: workers that are gone: why, and whether they had described themselves.
         orders: what to send, by worker.
@@ -108,6 +113,8 @@ class Turn:
         now: datetime,
         tempos: Mapping[str, Tempo],
         ledger: Ledger,
+        absence: Absence,
+        moment: float,
         starting: frozenset[str] = frozenset(),
     ) -> None:
         self._session = session
@@ -116,7 +123,10 @@ class Turn:
         self.peers = dict(peers)
         self.pacing = Pacing(session, tempos, now, rules.patience_s)
         self.ledger = ledger.charged(slots(peers, now), now)
+        self.absence = absence.met(slots(peers, now))
+        self._moment = moment
         self._starting = starting
+        self.unknown: dict[str, str] = {}
         self.introduced = False
         self.lost: dict[str, tuple[str, bool]] = {}
         self.orders: dict[str, Order] = {}
@@ -161,15 +171,24 @@ class Turn:
         for numerics_id, answers in returned.items():
             self._record(numerics_id, answers)
         if self.introduced:
+            self.absence = self.absence.met(self._slots())
             self._offer()
 
     def _offer(self) -> None:
-        """Keeps true what sweeps of changed code are offered: workers may be others since."""
+        """Workers may be others since sweeps paused for changed code.
+
+        A sweep goes on once one is of its own class; else it is offered what they are of now.
+        """
         for asked in classes.asked(self._session):
             slot = offered(asked.pinned, asked.experiment, self._slots())
-            if slot is None or slot.classes[asked.experiment] == asked.offered:
+            own = slot is not None and slot.classes[asked.experiment] == asked.pinned
+            if slot is None or (slot.classes[asked.experiment] == asked.offered and not own):
                 continue
-            with contextlib.suppress(UnknownSweepError):  # deleted meanwhile
+            with contextlib.suppress(StateConflictError, UnknownSweepError):  # a user was faster
+                if own:
+                    sweeps.resume(self._session, asked.sweep, accept_class=asked.pinned)
+                    self._note("info", "sweep_resumed", sweep=asked.sweep, numerics=asked.pinned)
+                    continue
                 numerics = self.peers[slot.name].numerics[asked.experiment]
                 classes.offer(self._session, asked.sweep, numerics)
 
@@ -285,17 +304,20 @@ class Turn:
     def demand(self) -> int:
         """How many workers what there is to do could keep busy."""
         rules, asked = self._rules, replays.asked(self._session)
-        found = [waiting(q) for q in claims.queues(self._session)]
+        found = self._waiting()
         return wanted(self._slots(), found, rules.lanes, most=rules.user_trials, replays=asked)
 
     def _takes(self) -> list[Take]:
         """What idle workers should claim, by who has had least."""
         rules = self._rules
-        starting = sum(n in self.peers and not self.peers[n].description for n in self._starting)
-        limits = {"most": rules.user_trials, "starting": starting}
+        limits = {"most": rules.user_trials, "starting": self._young()}
         found = decide(self._slots(), self._queues(), rules.lanes, self.ledger, **limits)
         self.ledger = found.ledger
         return found.takes
+
+    def _young(self) -> int:
+        """How many workers should soon have described themselves."""
+        return sum(n in self.peers and not self.peers[n].description for n in self._starting)
 
     def _slots(self) -> list[Slot]:
         return slots(self.peers, self._now)
@@ -339,12 +361,12 @@ class Turn:
         return widths.recall(self._session, peer.pack, peer.classes[peer.pack.experiment])
 
     def _queues(self) -> list[Waiting]:
-        """What waits, without sweeps whose numerics class no worker has any more: they pause."""
-        found = claims.queues(self._session)
-        banned = exclusion.banned(self._session) if found else {}
-        queues = [waiting(q, banned.get(q.sweep, frozenset())) for q in found]
-        lost = stranded(self._slots(), queues)
-        for sweep, experiment in {q.sweep: q.pack.experiment for q in lost}.items():
+        """What waits for workers that there are; a sweep whose numerics class is gone pauses."""
+        slots, queues = self._slots(), self._waiting()
+        lost = stranded(slots, queues)
+        self.absence = self.absence.after(slots, queues, self._moment)
+        gone = [] if self._young() else [q for q in lost if self.absence.gone(q, self._moment)]
+        for sweep, experiment in {q.sweep: q.pack.experiment for q in gone}.items():
             other = next(p.numerics[experiment] for p in self.peers.values() if p.description)
             name = classes.know(self._session, other)
             reason = sweeps.CODE_CHANGED
@@ -352,6 +374,15 @@ class Turn:
                 sweeps.pause(self._session, sweep, reason=reason, offered_class=name)
                 self._note("warning", "sweep_paused", sweep=sweep, reason=reason)
         return [queue for queue in queues if queue not in lost]
+
+    def _waiting(self) -> list[Waiting]:
+        """What waits, of experiments that are installed here."""
+        found = claims.queues(self._session)
+        banned = exclusion.banned(self._session) if found else {}
+        known = installed()
+        self.unknown |= {q.sweep: name for q in found if (name := q.pack.experiment) not in known}
+        some = [q for q in found if q.sweep not in self.unknown]
+        return [waiting(q, banned.get(q.sweep, frozenset())) for q in some]
 
     def _claim(self, group: Sequence[Take]) -> list[tuple[Take, list[Assignment]]]:
         """What takes of one queue got; nothing for workers of another class than the sweep's."""
