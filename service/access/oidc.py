@@ -4,12 +4,13 @@ Only RS256 and ES256, by keys that the issuer publishes: never `none`, never HS2
 key would be the secret. Issuer, audience, expiry and subject must be there and right.
 """
 
+import contextlib
 import json
 import re
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -39,6 +40,7 @@ KEYS_S = 600.0
 _WELL_KNOWN = "/.well-known/openid-configuration"
 _MOST_BYTES = 1 << 20
 _LONGEST = 8192
+_CURE = "ask the issuer for a new token, meant for this service"
 _NAME = NAME.removeprefix("^").removesuffix("$")
 
 
@@ -52,6 +54,8 @@ class IssuerAwayError(Exception):
 
 class Tokens:
     """Checks tokens of one issuer; safe to share among threads.
+
+    A token whose key is known waits for nobody, neither for the issuer nor for whoever asks it.
 
     Args:
         issuer: as its tokens name it; its discovery document says where its keys are.
@@ -77,9 +81,19 @@ class Tokens:
         self._scopes = dict(scopes)
         self._name_claim = name_claim
         self._clock = clock
-        self._lock = threading.Lock()
+        self._asking = threading.Lock()  # one asks the issuer, and the others have its answer
         self._keys: PyJWKClient | None = None
         self._away_until = float("-inf")
+
+    def known(self, token: str) -> Principal | None:
+        """Whose token this is, without a word to the issuer; None where its key is not known.
+
+        Raises:
+            BadTokenError: it is not good here.
+        """
+        with _judging():
+            key = self._known(_kid(token))
+            return None if key is None else self._opened(token, key)
 
     def find(self, token: str) -> Principal:
         """Whose token this is; asks the issuer for its keys where they are not known.
@@ -88,34 +102,19 @@ class Tokens:
             BadTokenError: it is not good here.
             IssuerAwayError: the issuer does not answer.
         """
-        cure = "ask the issuer for a new token, meant for this service"
-        if len(token) > _LONGEST:
-            raise BadTokenError(f"the token has more than {_LONGEST} characters", cure)
-        try:
-            header = jwt.get_unverified_header(token)
-            if header.get("alg") not in ALGORITHMS:
-                raise BadTokenError(
-                    f"the token is signed by {str(header.get('alg'))[:20]!r}; the service takes "
-                    f"{' and '.join(ALGORITHMS)} only",
-                    cure,
-                )
-            if not isinstance(header.get("kid"), str):
-                raise BadTokenError("the token does not name its key (kid)", cure)
-            claims = jwt.decode(
-                token,
-                self._key(header["kid"]),
-                algorithms=list(ALGORITHMS),
-                issuer=self._issuer,
-                audience=self._audience,
-                leeway=LEEWAY_S,
-                options={"require": ["exp", "iss", "aud", "sub"]},
-            )
-        except ExpiredSignatureError as error:
-            raise BadTokenError("the token has expired", cure) from error
-        except (InvalidAudienceError, InvalidIssuerError) as error:
-            raise BadTokenError(f"the token is not for this service ({error})", cure) from error
-        except PyJWTError as error:
-            raise BadTokenError(f"the token is not good: {error}", cure) from error
+        with _judging():
+            return self._opened(token, self._key(_kid(token)))
+
+    def _opened(self, token: str, key: jwt.PyJWK) -> Principal:
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=list(ALGORITHMS),
+            issuer=self._issuer,
+            audience=self._audience,
+            leeway=LEEWAY_S,
+            options={"require": ["exp", "iss", "aud", "sub"]},
+        )
         return self._principal(claims)
 
     def _principal(self, claims: Mapping[str, Any]) -> Principal:
@@ -131,8 +130,23 @@ class Tokens:
         known = [self._scopes[v] for v in listed if isinstance(v, str) and v in self._scopes]
         return Principal(name, frozenset().union(*(held(scope) for scope in known)))
 
+    def _known(self, kid: str) -> jwt.PyJWK | None:
+        """A key that the issuer published not long ago."""
+        cache = None if self._keys is None else self._keys.jwk_set_cache
+        published = None if cache is None else cache.get()
+        if published is None:
+            return None
+        signing = [k for k in published.keys if k.public_key_use in ("sig", None) and k.key_id]
+        return PyJWKClient.match_kid(signing, kid)
+
     def _key(self, kid: str) -> jwt.PyJWK:
-        with self._lock:  # one asks the issuer, and the others have its answer
+        known = self._known(kid)
+        if known is not None:
+            return known
+        with self._asking:
+            known = self._known(kid)
+            if known is not None:
+                return known
             if self._clock() < self._away_until:
                 raise IssuerAwayError(f"{self._issuer} did not answer a moment ago")
             try:
@@ -167,3 +181,33 @@ class Tokens:
         if not isinstance(keys, str) or urlsplit(keys).scheme not in ("http", "https"):
             raise ValueError(f"{url} does not say where the keys are")
         return keys
+
+
+def _kid(token: str) -> str:
+    """The key that a token says it is signed with, by an algorithm that is taken."""
+    if len(token) > _LONGEST:
+        raise BadTokenError(f"the token has more than {_LONGEST} characters", _CURE)
+    header = jwt.get_unverified_header(token)
+    if header.get("alg") not in ALGORITHMS:
+        raise BadTokenError(
+            f"the token is signed by {str(header.get('alg'))[:20]!r}; the service takes "
+            f"{' and '.join(ALGORITHMS)} only",
+            _CURE,
+        )
+    kid = header.get("kid")
+    if not isinstance(kid, str):
+        raise BadTokenError("the token does not name its key (kid)", _CURE)
+    return kid
+
+
+@contextlib.contextmanager
+def _judging() -> Iterator[None]:
+    """One kind of error for whatever is wrong with a token."""
+    try:
+        yield
+    except ExpiredSignatureError as error:
+        raise BadTokenError("the token has expired", _CURE) from error
+    except (InvalidAudienceError, InvalidIssuerError) as error:
+        raise BadTokenError(f"the token is not for this service ({error})", _CURE) from error
+    except PyJWTError as error:
+        raise BadTokenError(f"the token is not good: {error}", _CURE) from error

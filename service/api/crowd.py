@@ -15,7 +15,8 @@ from typing import Any
 
 from service.api.limits import PROBES
 from service.api.refusal import Receive, Refusal, Scope, Send, refuse
-from service.api.safety import ROOM, with_safe_headers
+from service.api.room import ROOM
+from service.api.safety import with_safe_headers
 
 #: requests that are worked on at once, and of those that read whole sweeps
 ROOMS = 16

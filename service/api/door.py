@@ -1,5 +1,7 @@
 """Checks keys for the event loop: from memory at once, else in a thread, a few by argon2."""
 
+from contextlib import AbstractAsyncContextManager
+
 import anyio
 import anyio.to_thread
 
@@ -43,8 +45,11 @@ class Door:
             self._slow = anyio.CapacityLimiter(AT_ONCE)
         return await anyio.to_thread.run_sync(self._keyring.find, text, limiter=self._slow)
 
-    async def by_bearer(self, text: str) -> Principal:
+    async def by_bearer(self, text: str, asking: AbstractAsyncContextManager[None]) -> Principal:
         """Whose key, or whose token of the issuer, this is.
+
+        Args:
+            asking: entered while the issuer is asked, or waited for.
 
         Raises:
             BadKeyError: it opens nothing.
@@ -52,9 +57,13 @@ class Door:
             SQLAlchemyError: the store does not answer.
         """
         if self._tokens is not None and text.count(".") == _DOTS:
+            known = await anyio.to_thread.run_sync(self._tokens.known, text)
+            if known is not None:
+                return known
             if self._abroad is None:
                 self._abroad = anyio.CapacityLimiter(AT_ONCE)
-            return await anyio.to_thread.run_sync(self._tokens.find, text, limiter=self._abroad)
+            async with asking:
+                return await anyio.to_thread.run_sync(self._tokens.find, text, limiter=self._abroad)
         return await self.by_key(text)
 
     async def by_session(self, session: str) -> Principal:

@@ -19,6 +19,7 @@ from service.api.identity import PRINCIPAL
 from service.api.journal import Journal, entry_of
 from service.api.limits import count_refused
 from service.api.refusal import Refusal, Scope
+from service.api.room import lent
 from service.bus.limits import Limits
 from service.dashboard.render import text
 
@@ -82,7 +83,7 @@ class Guard:
             if session is not None and not any(name in headers for name in CREDENTIALS):
                 _judge_form(scope["method"], headers)
                 return await self._door.by_session(session)
-            return await self._door.by_bearer(_token(scope, headers))
+            return await self._door.by_bearer(_token(scope, headers), lent(scope))
         except BadKeyError as error:
             log.warning("key_refused", client=_client(scope), why=error.detail)
             raise _unknown(

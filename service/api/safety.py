@@ -1,13 +1,14 @@
 """Refuses unsafe requests before anything parses them: foreign hosts and origins, types, sizes."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from service.api.body import judge_body, judge_form, read_body
 from service.api.guard import Guard
 from service.api.proxied import Network, believe
 from service.api.refusal import Receive, Refusal, Scope, Send, refuse
+from service.api.room import lent
 from service.api.source import NAMES, judge_length, judge_source, judge_target
 
 _HEADERS = [
@@ -31,24 +32,6 @@ _HEADERS = [
 _STRICT = (b"strict-transport-security", b"max-age=31536000")
 #: what the dashboard's forms are sent to: they are no JSON, and judged by their Origin
 _FORMS = frozenset({"/login", "/logout"})
-
-
-#: where in a request's scope the rooms are of which it has one, see service.api.crowd
-ROOM = "seedbed.room"
-
-
-@contextlib.asynccontextmanager
-async def _outside(scope: Scope, headers: dict[str, str]) -> AsyncIterator[None]:
-    """Gives a request's room to others while its body comes in, if it has one."""
-    rooms = scope.get(ROOM)
-    if rooms is None or not {"content-length", "transfer-encoding"} & headers.keys():
-        yield
-        return
-    rooms.release()
-    try:
-        yield
-    finally:
-        await rooms.acquire()  # it is given back where it was taken first
 
 
 def with_safe_headers(scope: Scope, send: Send) -> Send:
@@ -105,7 +88,8 @@ class Safety:
             judge_source(headers, self._names, self._own(scope))
             judge_target(scope["path"], scope["query_string"])
             await self._guard.admit(scope, headers)
-            async with _outside(scope, headers):
+            sends = {"content-length", "transfer-encoding"} & headers.keys()
+            async with lent(scope) if sends else contextlib.nullcontext():
                 body = await read_body(receive, headers)
             if scope["method"] == "POST" and scope["path"] in _FORMS:
                 judge_form(headers, body)

@@ -4,20 +4,35 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import Engine
 
 from service.access.oidc import AGAIN_S, BadTokenError, IssuerAwayError, Tokens
 from service.access.principal import Scope
+from service.api.crowd import ROOMS
 from tests.service.access.issuer import AUDIENCE, Issuer, issuing
 from tests.service.api.keyed import Keyed
 from tests.service.samples import spec
+
+
+@dataclass
+class Stuck:
+    """Whether an issuer hangs, that it was asked meanwhile, and what ends it."""
+
+    asked: threading.Event
+    over: threading.Event
+    on: bool = False
+
 
 SCOPES = {"seedbed:read": Scope.READ, "seedbed:submit": Scope.SUBMIT, "ml-admins": Scope.ADMIN}
 
@@ -149,6 +164,69 @@ def test_an_issuer_that_is_away_is_said_and_not_asked_at_once_again(now: list[fl
     now[0] += AGAIN_S
     with pytest.raises(IssuerAwayError, match="does not answer"):
         tokens.find(token)
+
+
+def known(tokens: Tokens, issuer: Issuer) -> str:
+    """A token whose key is known; the next unknown one has the issuer asked again."""
+    token = issuer.token()
+    tokens.find(token)
+    assert tokens._keys is not None
+    tokens._keys.cooldown_duration = 0.0
+    return token
+
+
+def test_an_unknown_key_locks_nobody_out_while_the_issuer_is_away(now: list[float]) -> None:
+    """Anybody can make up a token whose key nobody knows."""
+    with issuing() as issuer:
+        tokens = Tokens(issuer.url, AUDIENCE, "scope", SCOPES, "sub", clock=lambda: now[0])
+        good, unknown = known(tokens, issuer), issuer.token(kid="unknown")
+    with pytest.raises(IssuerAwayError, match="does not answer"):
+        tokens.find(unknown)
+    assert tokens.find(good).name == "ada"
+    with pytest.raises(IssuerAwayError, match="a moment ago"):
+        tokens.find(unknown)
+
+
+@pytest.fixture
+def stuck(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stuck]:
+    """What makes the issuer take requests for keys and not answer them."""
+    found = Stuck(threading.Event(), threading.Event())
+    answer = issuer.answer
+
+    def hanging(path: str) -> dict[str, Any] | None:
+        if path == "/keys" and found.on:
+            found.asked.set()
+            found.over.wait(30)
+        return answer(path)
+
+    monkeypatch.setattr(issuer, "answer", hanging)
+    yield found
+    found.over.set()
+
+
+@pytest.mark.anyio
+async def test_known_keys_wait_for_nobody_who_asks_an_issuer_that_hangs(
+    sqlite: Engine, tmp_path: Path, issuer: Issuer, stuck: Stuck
+) -> None:
+    """However many tokens of unknown keys are sent: they hold no room, no thread and no lock."""
+    keyed = Keyed(sqlite, tmp_path, {"oidc_issuer": issuer.url, "oidc_audience": AUDIENCE})
+    good = known(keyed.app.state.seedbed.door._tokens, issuer)
+    stuck.on = True
+
+    async def unknown(n: int) -> None:
+        async with keyed.client(issuer.token(kid=f"unknown{n}")) as api:
+            assert (await api.get("/api/v1/sweeps")).status_code in (401, 503)
+
+    async with anyio.create_task_group() as group:
+        for n in range(2 * ROOMS):
+            group.start_soon(unknown, n)
+        assert await anyio.to_thread.run_sync(stuck.asked.wait, 10)
+        await anyio.wait_all_tasks_blocked()
+        with anyio.fail_after(2):
+            for opens in (good, keyed.key("sue")):
+                async with keyed.client(opens) as api:
+                    assert (await api.get("/api/v1/sweeps")).status_code == 200
+        stuck.over.set()
 
 
 @pytest.mark.parametrize(
