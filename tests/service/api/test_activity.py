@@ -113,7 +113,7 @@ async def test_refusals_on_paths_that_somebody_makes_up_are_one(
     assert [(e["object"], e["outcome"]) for e in found] == [(f"POST {paths.format(0)}", "refused")]
 
 
-async def nothing(_text: str) -> Principal:
+async def nothing(*_: object) -> Principal:
     """Somebody who is known and may do nothing."""
     return Principal("eve", frozenset())
 
