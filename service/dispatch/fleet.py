@@ -8,7 +8,7 @@ import structlog
 
 from service.dispatch.patience import patience_s
 from service.dispatch.peers import Peer, Workers
-from service.dispatch.scale import Member, change, target
+from service.dispatch.scale import Demand, Member, change, target
 from service.dispatch.turn import Rules
 from service.dispatch.unfit import Unfit, unfit
 from workers.pool import ClusterLostError, Reply
@@ -45,6 +45,7 @@ class Fleet:
         self._idle: dict[str, float] = {}
         self._pending: frozenset[str] = frozenset()
         self._asks: deque[tuple[float, int]] = deque()
+        self._useless: frozenset[str] = frozenset()
         self._stillborn = 0
         self._unstarted = 0
         self._spawn_at = 0.0
@@ -71,9 +72,10 @@ class Fleet:
         moment = time.monotonic()
         self._asked.update(dict.fromkeys(self._pending & self._asked.keys(), moment))
 
-    def want(self, workers: int) -> None:
+    def want(self, demand: Demand) -> None:
         """So many could be kept busy now."""
-        self._asks.append((time.monotonic(), workers))
+        self._asks.append((time.monotonic(), demand.workers))
+        self._useless = demand.useless
 
     def adjust(self, peers: Mapping[str, Peer]) -> dict[str, Peer]:
         """Starts those that are missing and lets go who is not needed; the workers after that.
@@ -95,10 +97,11 @@ class Fleet:
                 name,
                 name in self._pending,
                 moment - self._idle[name] if name in self._idle else None,
+                name in self._useless and name in self._idle,
             )
             for name in found
         ]
-        todo = change(members, need, self._rules.idle_s)
+        todo = change(members, need, self._rules.idle_s, self._workers.size)
         for name in todo.go:
             log.info("worker_let_go", worker=name, pending=name in self._pending)
             del found[name]

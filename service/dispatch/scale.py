@@ -5,10 +5,10 @@ demand that Ray's autoscaler sees, and one that is let go is a node that may go.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from service.dispatch.decide import Slot, Waiting
+from service.dispatch.decide import Slot, Waiting, able, stranded
 from service.store.suspicion import company
 from workers.messages import PackSpec
 
@@ -20,11 +20,21 @@ class Member:
     Attributes:
         pending: whether it has no place yet.
         idle_s: for how long it has had nothing to do; None while it has, or starts.
+        useless: whether there is work, and none that it may do.
     """
 
     name: str
     pending: bool = False
     idle_s: float | None = None
+    useless: bool = False
+
+
+@dataclass(frozen=True)
+class Demand:
+    """How many workers the work could keep busy, and who of those that there are may do none."""
+
+    workers: int
+    useless: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,8 @@ def wanted(
 ) -> int:
     """How many workers the work could keep busy.
 
-    Trials of one pack share workers, `lanes` on each; suspects and replays are alone on theirs.
+    Trials of one pack share workers, `lanes` on each; suspects and replays are alone on theirs, and
+    so is what a worker holds that may take nothing of its pack that waits.
 
     Args:
         slots: the workers that there are.
@@ -63,10 +74,14 @@ def wanted(
             trials.append(0)
         trials[packs.index(pack)] += count
 
+    parted = 0
     for slot in slots:
         if slot.held and slot.pack is not None and not slot.sealed:
-            add(slot.pack, slot.held)
-    parted = 0
+            beside = [queue for queue in queues if queue.pack == slot.pack]
+            if beside and not any(able(slot, queue) for queue in beside):
+                parted += 1
+            else:
+                add(slot.pack, slot.held)
     for queue in queues:
         room = most - running[queue.owner] if most else queue.claimable
         claimable = max(0, min(queue.claimable, room))
@@ -77,20 +92,57 @@ def wanted(
     return sum(-(-count // lanes) for count in trials) + parted + len(sealed) + replays
 
 
-def change(members: Sequence[Member], target: int, idle_limit_s: float) -> Change:
-    """What makes the workers as many as there should be.
+def runnable(
+    asked: Mapping[tuple[str, str], int], slots: Sequence[Slot], seen: Collection[tuple[str, str]]
+) -> int:
+    """How many replays ask for a worker: those of workers' classes.
+
+    Where there is none, of classes that workers were of. Before the first one nobody knows of which
+    it will be, so that it is asked for.
+
+    Args:
+        asked: experiment and numerics class -> replays that wait.
+        slots: the workers that there are.
+        seen: experiments and classes that workers have been of.
+    """
+    kinds = {kind for slot in slots for kind in slot.classes.items()} or seen
+    if not kinds:
+        return min(1, sum(asked.values()))
+    return sum(n for kind, n in asked.items() if kind in kinds)
+
+
+def useless(slots: Sequence[Slot], queues: Sequence[Waiting]) -> frozenset[str]:
+    """Idle workers that may do nothing of what waits, so that others are asked for.
+
+    Those are workers that were excluded from it. Of workers of another numerics class one at most
+    counts, and only where none is of the class: the next that starts may be of it, or of theirs.
+    """
+    idle = [s for s in slots if s.idle and not s.held and s.classes]
+    idle = [s for s in idle if not any(able(s, queue) for queue in queues)]
+    mine = [(s, [q for q in queues if able(replace(s, place=""), q)]) for s in idle]
+    barred = [s.name for s, found in mine if found]
+    foreign = [s.name for s, found in mine if not found] if stranded(slots, queues) else []
+    return frozenset(barred + foreign[:1])
+
+
+def change(members: Sequence[Member], target: int, idle_limit_s: float, most: int) -> Change:
+    """What makes the workers as many as there should be, at most `most`.
 
     Those that have no place go first, the newest before the others; then those that have been idle
-    for long enough, the longest first. None that has something to do is let go.
+    for long enough, the longest first. None that has something to do is let go. Those that may do
+    nothing of what waits are not counted, and go once they have been idle for long enough.
     """
-    surplus = len(members) - target
-    if surplus <= 0:
-        return Change(more=-surplus)
-    pending = [m.name for m in reversed(members) if m.pending]
     idle = [m for m in members if not m.pending and m.idle_s is not None]
     idle.sort(key=lambda m: m.idle_s or 0.0, reverse=True)
-    rested = [m.name for m in idle if (m.idle_s or 0.0) >= idle_limit_s]
-    return Change(go=tuple((pending + rested)[:surplus]))
+    rested = [m for m in idle if (m.idle_s or 0.0) >= idle_limit_s]
+    go = [m.name for m in rested if m.useless]
+    surplus = sum(not m.useless for m in members) - target
+    if surplus <= 0:
+        room = most - len(members) + len(go)
+        return Change(more=max(0, min(-surplus, room)), go=tuple(go))
+    pending = [m.name for m in reversed(members) if m.pending]
+    going = pending + [m.name for m in rested if not m.useless]
+    return Change(go=tuple(going[:surplus] + go))
 
 
 def target(wanted: int, least: int, most: int) -> int:

@@ -19,7 +19,7 @@ from service.dispatch.decide import Slot, Take, Waiting, offered, replayed, stra
 from service.dispatch.filling import decide
 from service.dispatch.pacing import Pacing
 from service.dispatch.peers import Peer, installed, slots
-from service.dispatch.scale import wanted
+from service.dispatch.scale import Demand, runnable, useless, wanted
 from service.dispatch.shares import Ledger
 from service.dispatch.telemetry import ended_steps
 from service.dispatch.tempo import Tempo
@@ -301,11 +301,12 @@ class Turn:
                     park_s=limit_s,
                 )
 
-    def demand(self) -> int:
+    def demand(self) -> Demand:
         """How many workers what there is to do could keep busy."""
-        rules, asked = self._rules, replays.asked(self._session)
-        found = self._waiting()
-        return wanted(self._slots(), found, rules.lanes, most=rules.user_trials, replays=asked)
+        rules, slots, found = self._rules, self._slots(), self._waiting()
+        asked = runnable(replays.asked(self._session), slots, self.absence.seen)
+        count = wanted(slots, found, rules.lanes, most=rules.user_trials, replays=asked)
+        return Demand(count, useless(slots, found))
 
     def _takes(self) -> list[Take]:
         """What idle workers should claim, by who has had least."""

@@ -166,15 +166,18 @@ def _write(
     return sorted(session.scalars(statement, rows))
 
 
-def asked(session: Session) -> int:
-    """How many wait, of sweeps that are not being cancelled."""
+def asked(session: Session) -> dict[tuple[str, str], int]:
+    """How many wait, by experiment and numerics class."""
+    kind = sweeps.c.experiment, outcomes.c.class_id
     query = (
-        select(func.count())
+        select(*kind, func.count())
         .select_from(replays)
         .join(sweeps, sweeps.c.id == replays.c.sweep)
+        .join(outcomes, outcomes.c.trial == replays.c.trial)
         .where(_OPEN, replays.c.state == "waiting")
+        .group_by(*kind)
     )
-    return session.scalar(query) or 0
+    return {(experiment, name): n for experiment, name, n in session.execute(query)}
 
 
 def waiting(session: Session, idle: Collection[tuple[str, str]]) -> list[Waiting]:

@@ -3,22 +3,30 @@
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import insert, update
 from sqlalchemy.orm import Session, sessionmaker
 from structlog.testing import capture_logs
 
 from service.dispatch import fleet
 from service.dispatch.decide import Slot, Waiting
 from service.dispatch.loop import Dispatcher, Rules
-from service.dispatch.scale import Change, Member, change, target, wanted
+from service.dispatch.scale import Change, Member, change, runnable, target, useless, wanted
 from service.dispatch.unfit import unfit
+from service.store import exclusion, replays
+from service.store.tables import numerics_classes, outcomes
 from tests.service.dispatch.stand_ins import FakeWorkers, look, run, submit
+from tests.service.samples import moment
 from workers.messages import PackSpec, Return
 from workers.pool import ClusterLostError, Reply
 
 PACK = PackSpec("deep_mlp", {"depth": 3}, 100, 1000, 1, "end")
 OTHER = replace(PACK, shared={"depth": 5})
 QUEUE = Waiting("one", 0, PACK, claimable=64, pinned=None)
-FULL = Slot("w", idle=False, held=64, pack=PACK, classes={}, holds={"one": 64})
+CLASSES = {"deep_mlp": "c"}
+FULL = Slot("w", idle=False, held=64, pack=PACK, classes=CLASSES, place="w", holds={"one": 64})
+IDLE = Slot("w", idle=True, held=0, pack=None, classes=CLASSES, place="w")
+MANY = {("deep_mlp", "c"): 3, ("deep_mlp", "gone"): 9, ("other", "c"): 9}
+BARRED = replace(QUEUE, excluded=frozenset("w"))
 ELASTIC = Rules(lanes=4, slice_s=1.0, max_attempts=2, least=0, idle_s=30.0)
 
 
@@ -32,6 +40,10 @@ ELASTIC = Rules(lanes=4, slice_s=1.0, max_attempts=2, least=0, idle_s=30.0)
         ([FULL], [], {}, 1),
         ([FULL], [QUEUE], {}, 2),
         ([replace(FULL, held=32)], [replace(QUEUE, claimable=32)], {}, 1),
+        # but not beside what a worker holds that may take none of it
+        ([replace(FULL, held=3)], [replace(BARRED, claimable=3)], {}, 2),
+        ([replace(FULL, held=3)], [replace(QUEUE, claimable=3, pinned="d")], {}, 2),
+        ([replace(FULL, held=3)], [replace(BARRED, claimable=3), QUEUE], {}, 2),
         ([replace(FULL, held=0)], [], {}, 0),
         # packs are not shared between structures, and are between sweeps of one
         ([], [QUEUE, replace(QUEUE, structure=1, pack=OTHER, claimable=1)], {}, 2),
@@ -60,8 +72,50 @@ def test_the_options_bound_it(asked: int, least: int, most: int, expected: int) 
     assert target(asked, least, most) == expected
 
 
+@pytest.mark.parametrize(
+    ("slots", "queues", "expected"),
+    [
+        ([IDLE], [], ""),
+        ([IDLE], [QUEUE], ""),
+        ([IDLE], [BARRED], "w"),
+        ([replace(IDLE, idle=False)], [BARRED], ""),
+        ([FULL], [BARRED], ""),
+        ([IDLE], [BARRED, replace(QUEUE, sweep="two")], ""),
+        ([IDLE, replace(IDLE, name="v", place="v")], [BARRED], "w"),
+        ([replace(IDLE, classes={})], [BARRED], ""),  # it has not said yet who it is
+        # of another class: one, and only where none is of it
+        ([IDLE, replace(IDLE, name="v")], [replace(QUEUE, pinned="d")], "w"),
+        ([IDLE, replace(FULL, classes={"deep_mlp": "d"})], [replace(QUEUE, pinned="d")], ""),
+    ],
+)
+def test_who_may_do_nothing_of_what_waits(
+    slots: list[Slot], queues: list[Waiting], expected: str
+) -> None:
+    assert useless(slots, queues) == frozenset(expected)
+
+
+@pytest.mark.parametrize(
+    ("asked", "slots", "seen", "expected"),
+    [
+        ({}, [], set(), 0),
+        ({("deep_mlp", "c"): 3}, [], set(), 1),  # nobody knows what the first will be
+        ({("deep_mlp", "c"): 3}, [replace(IDLE, classes={})], set(), 1),
+        (MANY, [IDLE], {("deep_mlp", "gone")}, 3),
+        (MANY, [], {("deep_mlp", "c")}, 3),  # workers of it were there
+    ],
+)
+def test_replays_that_no_worker_can_run_ask_for_none(
+    asked: dict[tuple[str, str], int],
+    slots: list[Slot],
+    seen: set[tuple[str, str]],
+    expected: int,
+) -> None:
+    assert runnable(asked, slots, seen) == expected
+
+
 BUSY, YOUNG = Member("busy"), Member("young", idle_s=5.0)
 OLD, OLDER = Member("old", idle_s=31.0), Member("older", idle_s=40.0)
+NONE, RESTED = Member("none", idle_s=5.0, useless=True), Member("rest", idle_s=31.0, useless=True)
 FIRST, LAST = Member("first", pending=True), Member("last", pending=True)
 
 
@@ -76,12 +130,17 @@ FIRST, LAST = Member("first", pending=True), Member("last", pending=True)
         ([FIRST, LAST, OLD], 2, Change(go=("last",))),
         ([FIRST, LAST, OLD], 0, Change(go=("last", "first", "old"))),
         ([BUSY, FIRST], 3, Change(more=1)),  # one that waits for its place is counted
+        ([NONE], 1, Change(more=1)),  # one that may do nothing of it is not
+        ([RESTED], 1, Change(more=1, go=("rest",))),
+        ([RESTED, OLD, BUSY], 1, Change(go=("old", "rest"))),
+        ([BUSY, NONE, NONE, NONE], 2, Change()),  # at most four
+        ([BUSY, NONE, NONE, RESTED], 2, Change(more=1, go=("rest",))),
     ],
 )
 def test_who_waits_for_a_place_goes_first_and_who_trains_never(
     members: list[Member], aim: int, expected: Change
 ) -> None:
-    assert change(members, aim, 30.0) == expected
+    assert change(members, aim, 30.0, 4) == expected
 
 
 class Clock:
@@ -164,6 +223,49 @@ def test_one_that_waits_for_a_place_is_neither_lost_nor_stillborn_and_goes_with_
         clock.now += 2.0
         run(dispatcher, 1)
     assert sorted(workers.discarded) == ["worker-1", "worker-2", "worker-3"]
+
+
+def asking(dispatcher: Dispatcher, clock: Clock, seconds: int) -> None:
+    """So many seconds, in which it asks each time how many workers there should be."""
+    for _ in range(seconds):
+        clock.now += 1.1
+        run(dispatcher, 1)
+
+
+def test_where_the_only_worker_is_excluded_another_comes_and_it_goes(
+    sessions: sessionmaker[Session], clock: Clock
+) -> None:
+    workers = FakeWorkers(3)
+    dispatcher = Dispatcher(sessions, workers, ELASTIC, "me")
+    sweep = submit(sessions, grid={}, seeds=1, cohort=1)
+    asking(dispatcher, clock, 10)
+    assert (workers.spawned, look(sessions, sweep).state) == (1, "finished")
+    with sessions.begin() as session:
+        exclusion.exclude(session, sweep, "worker-1", "it lies", now=moment())
+    workers.answer = lambda *_: None  # type: ignore[method-assign]
+    asking(dispatcher, clock, 10)
+    assert workers.spawned == 2
+    assert workers.orders[-1][0] == "worker-2"
+    asking(dispatcher, clock, 30)
+    assert (workers.discarded, workers.spawned) == (["worker-1"], 2)
+
+
+def test_replays_of_a_class_without_workers_keep_none(
+    sessions: sessionmaker[Session], clock: Clock
+) -> None:
+    """Those that came before said which class they are of."""
+    workers = FakeWorkers(3)
+    dispatcher = Dispatcher(sessions, workers, ELASTIC, "me")
+    sweep = submit(sessions)
+    asking(dispatcher, clock, 60)
+    assert look(sessions, sweep).state == "finished"
+    with sessions.begin() as session:
+        session.execute(insert(numerics_classes).values(id="gone", content={}))
+        session.execute(update(outcomes).values(class_id="gone"))
+        assert len(replays.ask_sample(session, sweep, 1.0, None, moment())) == 24
+    spawned = workers.spawned
+    asking(dispatcher, clock, 60)
+    assert (workers.spawned, dispatcher.announcement().workers) == (spawned, 0)
 
 
 def test_a_machine_that_is_unfit_is_said_once_with_its_cure(

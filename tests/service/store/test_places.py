@@ -83,7 +83,9 @@ def test_a_replay_is_asked_for_begun_and_recorded(sessions: Sessions) -> None:
         made = replays.ask_sample(session, sweep, 1.0, None, moment())
         assert len(made) == 7
         assert replays.ask_sample(session, sweep, 1.0, None, moment()) == []
-        first = replays.waiting(session, {("deep_mlp", class_id(NUMERICS))})[0]
+        kind = "deep_mlp", class_id(NUMERICS)
+        assert replays.asked(session) == {kind: len(made)}
+        first = replays.waiting(session, {kind})[0]
         task = replays.begin(session, first.id, "b:2")
         assert task is not None
         assert replays.hand_back(session, [first.id]) == 0
