@@ -167,7 +167,7 @@ class RedisBus:
 
 def _pause_s(failed: int) -> float:
     """Seconds that a subscription rests after so many failures in a row."""
-    return min(LONGEST_PAUSE_S, PAUSE_S * 2 ** min(failed - 1, _MOST_DOUBLINGS))
+    return min(LONGEST_PAUSE_S, PAUSE_S * 2.0 ** min(failed - 1, _MOST_DOUBLINGS))
 
 
 def _ask(channel: PubSub, topics: tuple[str, ...]) -> None:

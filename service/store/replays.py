@@ -2,12 +2,15 @@
 
 A replay never touches the trial's outcome. Its author is the worker that recorded the outcome it
 is compared with; it waits until a worker of the same numerics class has nothing else to do.
+
+Whoever changes a replay's row locks its sweep first, as an exclusion does, which ends replays too:
+neither then waits for the other, and what is compared is not taken out meanwhile.
 """
 
 import hashlib
 import heapq
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from service.evidence.replayed import Replayed
 from service.store.completion import storable, unsigned
-from service.store.errors import NotReplayableError
+from service.store.errors import NotReplayableError, UnknownSweepError
 from service.store.exclusion import barred
 from service.store.plans import pack_from
 from service.store.sweeps import lock
@@ -218,11 +221,12 @@ def waiting(session: Session, idle: Collection[tuple[str, str]]) -> list[Waiting
 def begin(session: Session, replay: int, worker: str) -> Assignment | None:
     """Gives a waiting replay to a worker: the trial, with the attempt that was recorded.
 
-    None where it was deleted with its sweep meanwhile.
+    None where it waits no more: it was deleted with its sweep, or what it is compared with was
+    excluded.
     """
-    session.execute(
-        update(replays).where(replays.c.id == replay).values(state="running", worker=worker)
-    )
+    begun = {"state": "running", "worker": worker}
+    if not _locked(session, replay) or not _moved(session, replay, "waiting", begun):
+        return None
     row = session.execute(
         select(
             trials.c.id,
@@ -251,10 +255,12 @@ def record(
     session: Session, replay: int, came: Outcome | Failure, worker: str, now: datetime
 ) -> bool | None:
     """Compares what a replay came to with the outcome; None where there is nothing to compare."""
+    if not _locked(session, replay):
+        return None
     row = session.execute(
         select(replays.c.trial).where(replays.c.id == replay, replays.c.state == "running")
     ).one_or_none()
-    if row is None:  # deleted with its sweep
+    if row is None:  # the outcome was excluded
         return None
     if isinstance(came, Failure):
         _end(session, replay, now, worker, state="failed", error=storable(came.error))
@@ -274,7 +280,7 @@ def record(
         )
         if one != other
     ]
-    _end(
+    ended = _end(
         session,
         replay,
         now,
@@ -285,7 +291,7 @@ def record(
         equal=int(not differs),
         differs=", ".join(differs) or None,
     )
-    return not differs
+    return not differs if ended else None
 
 
 def _stored(came: Outcome) -> dict[str, MetricRecord]:
@@ -296,13 +302,37 @@ def _stored(came: Outcome) -> dict[str, MetricRecord]:
     }
 
 
-def _end(session: Session, replay: int, now: datetime, worker: str, **values: Any) -> None:
+def _end(session: Session, replay: int, now: datetime, worker: str, **values: Any) -> bool:
     ended = {"ended_at": now, "worker": worker, **values}
-    session.execute(update(replays).where(replays.c.id == replay).values(**ended))
+    return _moved(session, replay, "running", ended)
+
+
+def _locked(session: Session, replay: int) -> bool:
+    """Locks the sweep of a replay; False where both are gone."""
+    sweep = session.scalar(select(replays.c.sweep).where(replays.c.id == replay))
+    return sweep is not None and _lock(session, sweep)
+
+
+def _lock(session: Session, sweep: str) -> bool:
+    """Locks a sweep; False where it is gone."""
+    try:
+        lock(session, sweep)
+    except UnknownSweepError:
+        return False
+    return True
+
+
+def _moved(session: Session, replay: int, before: str, values: Mapping[str, Any]) -> bool:
+    """Changes a replay if it is in a state; whether it was."""
+    same = (replays.c.id == replay) & (replays.c.state == before)
+    moved = session.scalar(update(replays).where(same).values(**values).returning(replays.c.id))
+    return moved is not None
 
 
 def lose(session: Session, replay: int, now: datetime) -> None:
     """Its worker was lost: it waits again, or has failed if that happens too often."""
+    if not _locked(session, replay):
+        return
     row = session.execute(
         select(replays.c.losses).where(replays.c.id == replay, replays.c.state == "running")
     ).one_or_none()
@@ -312,16 +342,17 @@ def lose(session: Session, replay: int, now: datetime) -> None:
     if row.losses + 1 >= MOST_LOSSES:
         why = f"its worker was lost {MOST_LOSSES} times; look for worker_lost in the service's log"
         values |= {"state": "failed", "ended_at": now, "error": why}
-    session.execute(update(replays).where(replays.c.id == replay).values(**values))
+    _moved(session, replay, "running", values)
 
 
 def hand_back(session: Session, keep: Iterable[int]) -> int:
     """Lets replays wait again that run in the store and are held by no worker."""
-    running = session.scalars(select(replays.c.id).where(_OPEN, replays.c.state == "running")).all()
-    lost = set(running) - set(keep)
-    for replay in sorted(lost):
-        session.execute(update(replays).where(replays.c.id == replay).values(state="waiting"))
-    return len(lost)
+    query = select(replays.c.sweep, replays.c.id).where(_OPEN, replays.c.state == "running")
+    kept = set(keep)
+    lost = sorted((r.sweep, r.id) for r in session.execute(query) if r.id not in kept)
+    there = {sweep for sweep in dict.fromkeys(s for s, _ in lost) if _lock(session, sweep)}
+    waits = {"state": "waiting"}
+    return sum(_moved(session, replay, "running", waits) for s, replay in lost if s in there)
 
 
 def alive(session: Session, found: Collection[int]) -> set[int]:
