@@ -7,18 +7,25 @@ intermediate values, so any of the same origin will do, whichever attempt wrote 
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
 from workers.lane import Lane
 from workers.lane_file import LaneFileError, Restored, copied, most_bytes, origin, restored, written
 from workers.messages import Assignment, Resumption
+from workers.moving import await_files
 from workers.pack import Pack
-from workers.storage import MissingFileError, Storage, StorageError, checkpoint_name
+from workers.storage import (
+    MissingFileError,
+    Storage,
+    StorageError,
+    TooLargeFileError,
+    checkpoint_name,
+)
 from workers.writer import Writer
 
-#: what a claim waits for its checkpoints together, before it begins without
+#: a claim waits for its checkpoints until none was read for so long; then it begins without
 READ_S = 30.0
 #: a lane that found no room is offered again after so long
 _AGAIN_S = 1.0
@@ -114,13 +121,16 @@ class Checkpoints:
     def _read(
         self, asked: Mapping[Pair, Assignment], most: int
     ) -> dict[Pair, bytes | StorageError]:
-        """What storage has of each, all read at once and in bounded time."""
+        """What storage has of each, all read at once, and for as long as one after another comes.
+
+        `await_files` says what bounds that.
+        """
         readers = ThreadPoolExecutor(_READERS, "storage")
         reads = {
             pair: readers.submit(self._storage.read, _name(task), most)
             for pair, task in asked.items()
         }
-        wait(reads.values(), READ_S)
+        await_files(reads.values(), READ_S, _answered)
         readers.shutdown(wait=False, cancel_futures=True)
         return {pair: _answer(read) for pair, read in reads.items()}
 
@@ -188,6 +198,11 @@ def _name(assignment: Assignment) -> str:
     return checkpoint_name(assignment.files.sweep, assignment.trial)
 
 
+def _answered(read: Future[bytes]) -> bool:
+    """Whether storage said what it has, if only that it is nothing of use."""
+    return isinstance(read.exception(), MissingFileError | TooLargeFileError | None)
+
+
 def _answer(read: Future[bytes]) -> bytes | StorageError:
     """What a read came to.
 
@@ -195,7 +210,7 @@ def _answer(read: Future[bytes]) -> bytes | StorageError:
         Exception: what is not storage's own error.
     """
     if not read.done() or read.cancelled():
-        return StorageError(f"storage did not answer within {READ_S:.0f} s")
+        return StorageError(f"storage did not answer for {READ_S:.0f} s")
     error = read.exception()
     if isinstance(error, StorageError):
         return error

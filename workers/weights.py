@@ -24,11 +24,13 @@ from workers import numerics
 from workers.lane import Lane, Rows, fingerprint
 from workers.lane_file import copied
 from workers.messages import Assignment, Failure, Outcome, PackSpec, Weights, wanted
+from workers.moving import await_files
 from workers.pack import Ended, Pack
 from workers.storage import Storage, StorageError, weights_name
 
 FORMAT = "seedbed-weights/1"
-#: storage that refuses a file is asked again for so long; then the attempt has failed
+#: storage that refuses a file is asked again for so long, and waited for while no file is written;
+#: then the attempt has failed
 PATIENCE_S = 60.0
 _WRITERS = 4
 
@@ -64,19 +66,21 @@ class Keeper:
         """Outcomes with their weights, once those are written; without them, failures.
 
         A spec that keeps weights promises them, so that an outcome whose weights cannot be written
-        is no outcome: the attempt counts as one that raised, and the trial is tried again.
+        is no outcome: the attempt counts as one that raised, and the trial is tried again. Storage
+        that is slow is waited for as long as it writes one file after another (`await_files` says
+        what bounds that).
         """
         whole: list[Outcome] = []
         failures: list[Failure] = []
-        end = time.monotonic() + PATIENCE_S
-        for outcome in outcomes:
-            writing = self._writing.pop((outcome.trial, outcome.attempt), None)
+        mine = [self._writing.pop((o.trial, o.attempt), None) for o in outcomes]
+        await_files([each for each in mine if each is not None], PATIENCE_S)
+        for outcome, writing in zip(outcomes, mine, strict=True):
             try:
-                kept = None if writing is None else writing.result(max(0.1, end - time.monotonic()))
+                kept = None if writing is None else writing.result(0.0)
             except (StorageError, TimeoutError) as error:
                 if writing is not None:
                     writing.cancel()  # nobody needs it; else files wait without end, in memory
-                why = str(error) or f"storage did not answer within {PATIENCE_S:.0f} s"
+                why = str(error) or f"storage did not answer for {PATIENCE_S:.0f} s"
                 text = (
                     f"the trial ended, but its weights could not be kept: {why}; its sweep keeps "
                     "weights, so the attempt does not count; mend storage (SEEDBED_STORAGE_URL), "

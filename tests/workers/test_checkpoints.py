@@ -284,6 +284,44 @@ def test_a_second_attempt_starts_anew_while_storage_is_away(
     assert all("storage is away" in str(r.why) for r in first.resumptions)
 
 
+def test_checkpoints_that_come_slowly_are_waited_for(tmp_path: Path, monkeypatch: Patch) -> None:
+    """All of them take longer than the patience with one."""
+    stop_halfway(tmp_path, count=8, calls=2)
+    monkeypatch.setattr(checkpoints, "READ_S", 1.5)
+    monkeypatch.setattr(checkpoints, "_READERS", 1)
+    read = Storage.read
+
+    def slowly(self: Storage, name: str, most: int) -> bytes:
+        threading.Event().wait(0.3)
+        return read(self, name, most)
+
+    monkeypatch.setattr(Storage, "read", slowly)
+    answer = Trainer().advance(order(*tasks(8, attempt=2), storage=rule(tmp_path)))
+    assert [(r.step > 0, r.why) for r in answer.resumptions] == [(True, None)] * 8
+
+
+def test_checkpoints_that_do_not_come_are_given_up(tmp_path: Path, monkeypatch: Patch) -> None:
+    """Also where some are refused meanwhile: a refusal is no sign that others will come."""
+    stop_halfway(tmp_path, count=4, calls=2)
+    monkeypatch.setattr(checkpoints, "READ_S", 0.5)
+    hung, read = threading.Event(), Storage.read
+
+    def hang(self: Storage, name: str, most: int) -> bytes:
+        if name.endswith("/1.safetensors"):
+            raise places.StorageError("s3 storage is away")
+        if name.endswith("/2.safetensors"):
+            hung.wait()
+        return read(self, name, most)
+
+    monkeypatch.setattr(Storage, "read", hang)
+    answer = Trainer().advance(order(*tasks(4, attempt=2), storage=rule(tmp_path)))
+    hung.set()
+    why = {r.trial: str(r.why) for r in answer.resumptions if not r.step}
+    assert why.keys() == {1, 2}
+    assert "storage is away" in why[1]
+    assert "did not answer" in why[2]
+
+
 def test_training_waits_for_no_write_and_none_piles_up(tmp_path: Path, monkeypatch: Patch) -> None:
     """Storage that hangs for ever takes a few copies, and then no more."""
     hung = threading.Event()

@@ -147,6 +147,43 @@ def test_so_has_one_whose_storage_hangs_or_is_none(tmp_path: Path, monkeypatch: 
     hung.set()
 
 
+def test_storage_that_is_slow_is_waited_for_as_long_as_it_writes(
+    tmp_path: Path, monkeypatch: Patch
+) -> None:
+    """All of them take longer than the patience with one."""
+    monkeypatch.setattr(weights, "PATIENCE_S", 1.5)
+    write = Storage.write
+
+    def slowly(self: Storage, name: str, data: bytes) -> None:
+        threading.Event().wait(0.4)
+        write(self, name, data)
+
+    monkeypatch.setattr(Storage, "write", slowly)
+    add, place = tuple(tasks(24)), rule(tmp_path, 300.0)
+    answer = Trainer().advance(Order(CASE.spec, add, lanes=24, slice_s=60.0, storage=place))
+    assert answer.failures == ()
+    assert [o.weights is not None for o in answer.outcomes] == [True] * 24
+
+
+def test_one_file_that_hangs_fails_its_own_attempt_alone(
+    tmp_path: Path, monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr(weights, "PATIENCE_S", 1.0)
+    hung, write = threading.Event(), Storage.write
+
+    def hang(self: Storage, name: str, data: bytes) -> None:
+        if name.endswith("/3-1.safetensors"):
+            hung.wait()
+        write(self, name, data)
+
+    monkeypatch.setattr(Storage, "write", hang)
+    add, place = tuple(tasks(8)), rule(tmp_path, 300.0)
+    answer = Trainer().advance(Order(CASE.spec, add, lanes=8, slice_s=60.0, storage=place))
+    hung.set()
+    assert [f.trial for f in answer.failures] == [3]
+    assert len(answer.outcomes) == 7
+
+
 def test_files_of_attempts_that_failed_do_not_wait_for_storage_that_hangs(
     tmp_path: Path, monkeypatch: Patch
 ) -> None:
