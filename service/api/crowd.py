@@ -13,7 +13,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from service.api.limits import PROBES
+from service.api.limits import ALIVE, PROBES
 from service.api.refusal import Receive, Refusal, Scope, Send, refuse
 from service.api.room import ROOM
 from service.api.safety import with_safe_headers
@@ -21,6 +21,8 @@ from service.api.safety import with_safe_headers
 #: requests that are worked on at once, and of those that read whole sweeps
 ROOMS = 16
 LONG_ROOMS = 4
+#: of each probe at once: a store that hangs holds their threads, and none that requests need
+PROBE_ROOMS = 2
 #: each may hold two connections of the store at once, one that reads and one that writes
 CONNECTIONS = 2 * (ROOMS + LONG_ROOMS)
 #: where whole sweeps are read
@@ -45,13 +47,19 @@ class Crowd:
         self._here = 0
         self._rooms = asyncio.Semaphore(ROOMS)
         self._long_rooms = asyncio.Semaphore(LONG_ROOMS)
+        self._probe_rooms = {path: asyncio.Semaphore(PROBE_ROOMS) for path in PROBES - {ALIVE}}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lets one request in when there is room."""
         path = scope.get("path", "")
         streams = scope.get("method") == "GET" and _STREAM.fullmatch(path)
-        if scope["type"] != "http" or path in PROBES or streams:
+        if scope["type"] != "http" or path == ALIVE or streams:
             await self._app(scope, receive, send)
+            return
+        if path in self._probe_rooms:
+            scope[ROOM] = self._probe_rooms[path]
+            async with scope[ROOM]:
+                await self._app(scope, receive, send)
             return
         if self._here >= self._most:
             await refuse(

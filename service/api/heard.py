@@ -5,19 +5,23 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError, TimeoutError  # noqa: A004 - SQLAlchemy's name
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.api.state import Health
 from service.store.announcements import Announcement, heard
 from service.store.lease import LEASE, clock
 
-#: what was read is good for so long
+#: what was read is good for so long, and so is that it could not be read
 FRESH_S = 1.0
+#: who reads is waited for so long by the others: a store that hangs says nothing for much longer
+WAIT_S = 3.0
 
 
 class Heard:
-    """What the active dispatcher announced, read at most once a second; for any thread.
+    """What the active dispatcher announced, asked for at most once a second; for any thread.
+
+    One thread waits for a store that hangs, and the others not for long.
 
     Args:
         reading: sessions that do not compete with those of requests: one that holds a connection
@@ -28,16 +32,34 @@ class Heard:
         self._reading = reading
         self._lock = threading.Lock()
         self._said: Announcement | None = None
-        self._read_at: float | None = None
+        self._failed: SQLAlchemyError | None = None
+        self._asked_at: float | None = None
 
     def _announcement(self) -> Announcement | None:
-        """What is said now; None while no dispatcher is active."""
-        with self._lock:
-            if self._read_at is None or time.monotonic() - self._read_at > FRESH_S:
-                with self._reading() as session:
-                    self._said = heard(session, LEASE, clock(session, datetime.now(UTC)))
-                self._read_at = time.monotonic()
+        """What is said now; None while no dispatcher is active.
+
+        Raises:
+            SQLAlchemyError: the store cannot be read, or could not a moment ago.
+        """
+        if not self._lock.acquire(timeout=WAIT_S):
+            raise TimeoutError(f"the store has not answered another request for {WAIT_S:g} s")
+        try:
+            if self._asked_at is None or time.monotonic() - self._asked_at > FRESH_S:
+                self._ask()
+            if self._failed is not None:
+                raise self._failed.with_traceback(None)
             return self._said
+        finally:
+            self._lock.release()
+
+    def _ask(self) -> None:
+        self._said = self._failed = None
+        try:
+            with self._reading() as session:
+                self._said = heard(session, LEASE, clock(session, datetime.now(UTC)))
+        except SQLAlchemyError as error:
+            self._failed = error
+        self._asked_at = time.monotonic()
 
     def health(self) -> Health:
         """What /readyz says; it waits for no writer."""

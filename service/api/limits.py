@@ -11,8 +11,10 @@ from service.api.identity import PRINCIPAL, Principal
 from service.api.refusal import Receive, Refusal, Scope, Send, refuse
 from service.bus.limits import WINDOW_S, Limits, Verdict
 
+#: whether the process lives, which needs nothing of it
+ALIVE = "/healthz"
 #: what watches the service must see it when it is busiest
-PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+PROBES = frozenset({ALIVE, "/readyz", "/metrics"})
 
 
 class Limited:

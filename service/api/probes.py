@@ -14,8 +14,8 @@ router = APIRouter(tags=["probes"])
 
 
 @router.get("/healthz", responses={200: {"model": shapes.Alive}})
-def alive() -> dict[str, str]:
-    """Whether the process answers."""
+async def alive() -> dict[str, str]:
+    """Whether the process answers; it needs no thread, which a store that hangs could hold."""
     return {"status": "alive"}
 
 

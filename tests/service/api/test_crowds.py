@@ -1,10 +1,13 @@
 """Many clients at once: they wait in line and are answered; who asks too often is told to wait."""
 
 import asyncio
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -12,18 +15,23 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import Engine
 
 from service.api.crowd import ROOMS, Crowd
+from service.api.state import Health
 from service.bus.redis import RedisBus
 from service.client import Client
+from tests.service.api.conftest import Served
 from tests.service.api.keyed import Keyed
 from tests.service.samples import spec
-from tests.service.serving import Served, serving
+from tests.service.serving import Served as Running
+from tests.service.serving import serving
 
 pytestmark = pytest.mark.anyio
 ROOT = "/api/v1/sweeps"
 CLIENTS = 200
+#: anyio's, for all that routes do
+THREADS = 40
 
 
-def submit(served: Served) -> str:
+def submit(served: Running) -> str:
     with Client(served.url) as client:
         found: str = client.submit(spec())["id"]
         return found
@@ -98,6 +106,41 @@ async def test_a_line_that_is_full_says_when_to_come_back() -> None:
         going.set()
         assert {(await task).status_code for task in waiting} == {200}
         assert (await api.get("/slow")).status_code == 200
+
+
+async def test_probes_that_hang_hold_up_no_request(served: Served, api: httpx.AsyncClient) -> None:
+    """Nor is the process called dead: a store that hangs is no reason to end it."""
+    over = threading.Event()
+
+    def hang() -> Health:
+        over.wait(30)
+        return served.health
+
+    served.app.state.seedbed = replace(served.app.state.seedbed, health=hang)
+    try:
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(api.get("/readyz")) for _ in range(THREADS + 10)]
+            await anyio.wait_all_tasks_blocked()
+            async with asyncio.timeout(5):
+                for path in ("/healthz", ROOT):
+                    assert (await api.get(path)).status_code == 200
+            over.set()
+    finally:
+        over.set()
+    assert {task.result().status_code for task in asked} == {200}
+
+
+async def test_the_process_lives_while_all_threads_are_held(api: httpx.AsyncClient) -> None:
+    threads = anyio.to_thread.current_default_thread_limiter()
+    held = [object() for _ in range(THREADS)]
+    for holder in held:
+        await threads.acquire_on_behalf_of(holder)
+    try:
+        async with asyncio.timeout(5):
+            assert (await api.get("/healthz")).json() == {"status": "alive"}
+    finally:
+        for holder in held:
+            threads.release_on_behalf_of(holder)
 
 
 async def test_who_takes_a_file_slowly_keeps_nobody_out() -> None:

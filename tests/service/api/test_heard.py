@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
 
 from service.api import heard
 from service.api.heard import Heard
@@ -90,7 +92,7 @@ def test_the_store_is_asked_once_a_second_at_most(
     assert not api.health().dispatcher
     run(Dispatcher(sessions, FakeWorkers(), RULES, "me"), 2)
     assert not api.health().dispatcher
-    api._read_at = time.monotonic() - 61.0
+    api._asked_at = time.monotonic() - 61.0
     assert api.health().dispatcher
 
 
@@ -98,6 +100,43 @@ def test_a_store_that_is_away_is_said_to_be() -> None:
     away = open_engine("postgresql+psycopg://nobody@127.0.0.1:9/none")
     assert Heard(reading_factory(away)).health() == Health(store=False, dispatcher=False, workers=0)
     away.dispose()
+
+
+def test_that_a_store_is_away_is_remembered_for_as_long_as_an_answer(
+    sqlite: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who waited for whoever found out do not find out again, one after the other."""
+    monkeypatch.setattr(heard, "FRESH_S", 60.0)
+    away = open_engine("postgresql+psycopg://nobody@127.0.0.1:9/none")
+    api = Heard(reading_factory(away))
+    assert not api.health().store
+    away.dispose()
+    api._reading = reading_factory(sqlite)
+    assert not api.health().store
+    with pytest.raises(OperationalError):
+        api.classes()
+    assert api._asked_at is not None
+    api._asked_at -= 61.0
+    assert api.health().store
+
+
+def test_one_waits_for_a_store_that_hangs_and_the_others_not_for_long(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("a reader of SQLite waits for nobody")
+    monkeypatch.setattr(heard, "WAIT_S", 0.1)
+    api = Heard(reading_factory(engine))
+    with ThreadPoolExecutor() as threads:
+        with engine.begin() as holder:
+            holder.execute(text("LOCK TABLE leases, announcements IN ACCESS EXCLUSIVE MODE"))
+            first = threads.submit(api.health)
+            while not api._lock.locked():
+                time.sleep(0.01)
+            others = [threads.submit(api.health) for _ in range(4)]
+            assert not any(other.result(timeout=5).store for other in others)
+            assert not first.done()
+        assert first.result(timeout=10).store
 
 
 def test_readyz_does_not_call_a_store_dead_because_somebody_writes(sqlite: Engine) -> None:
