@@ -42,6 +42,7 @@ from service.api.guard import Guard
 from service.api.journal import Journal
 from service.api.limits import Limited
 from service.api.observed import Observed
+from service.api.patience import Patience
 from service.api.proxied import networks
 from service.api.safety import Safety
 from service.api.state import Health, State, free_bytes_of
@@ -65,6 +66,8 @@ from service.store.progress import progress
 __all__ = ["Health", "create_app"]
 
 METHOD_NOT_ALLOWED = 405
+#: pieces of files that are read from storage at once
+STORAGE_THREADS = 8
 
 
 def create_app(
@@ -134,6 +137,7 @@ def create_app(
         else None,
         Journal(writing, configuration.activity_days),
         Attempts(time.monotonic),
+        Patience(STORAGE_THREADS),
     )
     app.state.metrics = found = registry or new_registry()
     found.register(StoreStanding(reading, lambda: health().dispatcher))

@@ -18,15 +18,15 @@ from service.api.refusal import Receive, Refusal, Scope, Send, refuse
 from service.api.room import ROOM
 from service.api.safety import with_safe_headers
 
-#: requests that are worked on at once, and of those that read whole sweeps
+#: requests that are worked on at once, and of those that read whole sweeps or ask storage
 ROOMS = 16
 LONG_ROOMS = 4
 #: of each probe at once: a store that hangs holds their threads, and none that requests need
 PROBE_ROOMS = 2
 #: each may hold two connections of the store at once, one that reads and one that writes
 CONNECTIONS = 2 * (ROOMS + LONG_ROOMS)
-#: where whole sweeps are read
-_LONG = ("/report", "/audit", "/compare", "/findings")
+#: where whole sweeps are read, or storage is waited for
+_LONG = ("/report", "/audit", "/compare", "/findings", "/weights")
 #: the route of streams, which have places of their own
 _STREAM = re.compile(r"/api/v1/sweeps/[^/]+/events")
 #: who finds the line full comes back after so long

@@ -13,6 +13,7 @@ from service.access.login import Attempts
 from service.api.acting import act_of, judge, record
 from service.api.door import Door
 from service.api.journal import Journal, entry_of
+from service.api.patience import Patience
 from service.api.streams import Streams
 from service.bus import Bus, sweep_topic
 from service.configuration import Configuration
@@ -54,6 +55,7 @@ class State:
         door: what checks keys and sessions; None where nobody is asked.
         journal: where it is written down who did what.
         attempts: failed log-ins of late.
+        storage: what asks storage.
     """
 
     writing: sessionmaker[Session]
@@ -71,6 +73,7 @@ class State:
     door: Door | None
     journal: Journal
     attempts: Attempts
+    storage: Patience
 
 
 def free_bytes_of(configuration: Configuration) -> Callable[[], int | None]:

@@ -1,7 +1,9 @@
 """Kept weights and curves leave the service once their cohort is settled, and say why not."""
 
+import asyncio
 import hashlib
 import json
+import threading
 import zlib
 from collections.abc import Iterator
 from io import BytesIO
@@ -13,11 +15,13 @@ import pytest
 from sqlalchemy import Engine
 from typer.testing import CliRunner
 
+from service.api import kept as kept_route
+from service.api.crowd import ROOMS
 from service.api.disk import RESERVE, kept_bytes
 from service.cli.app import app
 from service.client import Client, DamagedFileError, ServiceError
 from service.store import claims, classes, completion, sweeps
-from tests.service.api.conftest import Served
+from tests.service.api.conftest import BASE, Served
 from tests.service.samples import NUMERICS, moment, outcome, plan, spec
 from tests.service.serving import Served as Running
 from tests.service.serving import serving
@@ -124,6 +128,60 @@ async def test_what_was_not_kept_is_not_there_any_more_or_cannot_be_reached_is_s
     assert (reply.status_code, "not in storage any more" in reply.json()["detail"]) == (404, True)
     for what in ("weights", "curve"):
         assert (await api.get(f"/api/v1/trials/9999/{what}")).status_code == 404
+
+
+async def test_storage_that_hangs_stops_nothing_else(
+    served: Served, api: httpx.AsyncClient, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many ask for weights: others are answered, and no connection of the store waits."""
+    _, tasks = train(served, storage, 8, keep_weights="all")
+    task = next(t for t in tasks if t.seed == 0)
+    path, over = f"/api/v1/trials/{task.trial}/weights", threading.Event()
+    size = Storage.size
+
+    def hang(self: Storage, name: str) -> int:
+        over.wait(30)
+        return size(self, name)
+
+    monkeypatch.setattr(kept_route, "ANSWER_S", 2.0)
+    monkeypatch.setattr(Storage, "size", hang)
+    pool = served.writing.kw["bind"].pool
+    try:
+        asked = [asyncio.create_task(api.get(path)) for _ in range(ROOMS + 1)]
+        async with asyncio.timeout(10):
+            reply = await asked[0]
+            assert reply.status_code == 503
+            assert "storage has not answered for 2 s" in reply.json()["detail"]
+            assert pool.checkedout() == 0
+            assert (await api.get("/api/v1/sweeps")).status_code == 200
+            assert not all(one.done() for one in asked)
+    finally:
+        over.set()
+    assert {(await one).status_code for one in asked} <= {200, 503}
+    assert (await api.get(path)).status_code == 200
+
+
+async def test_storage_that_hangs_amid_a_file_breaks_the_reply_off(
+    served: Served, api: httpx.AsyncClient, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is shorter than it said, so that nobody takes it for whole."""
+    _, tasks = train(served, storage, 8, keep_weights="all")
+    task = next(t for t in tasks if t.seed == 0)
+    over = threading.Event()
+
+    def pieces(_: Storage, __: str) -> Iterator[bytes]:
+        yield b"first"
+        over.wait(30)
+
+    monkeypatch.setattr(kept_route, "ANSWER_S", 0.5)
+    monkeypatch.setattr(kept_route, "_pieces", pieces)
+    try:
+        transport = httpx.ASGITransport(served.app)
+        async with httpx.AsyncClient(transport=transport, base_url=BASE) as strict:
+            with pytest.raises(TimeoutError):
+                await strict.get(f"/api/v1/trials/{task.trial}/weights")
+    finally:
+        over.set()
 
 
 async def test_workers_are_told_what_to_keep(served: Served, storage: Storage) -> None:
