@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from http.client import HTTPException
 from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -153,7 +154,7 @@ class Tokens:
                 if self._keys is None:
                     self._keys = PyJWKClient(self._discovered(), lifespan=KEYS_S, timeout=TIMEOUT_S)
                 return self._keys.get_signing_key(kid)
-            except (PyJWKClientConnectionError, OSError, ValueError) as error:
+            except (PyJWKClientConnectionError, HTTPException, OSError, ValueError) as error:
                 self._away_until = self._clock() + AGAIN_S
                 raise IssuerAwayError(f"{self._issuer} does not answer: {error}") from error
             except PyJWKClientError as error:
@@ -167,6 +168,7 @@ class Tokens:
 
         Raises:
             OSError: it does not answer.
+            HTTPException: it breaks off, or speaks no HTTP.
             ValueError: it answers something else.
         """
         url = self._issuer.rstrip("/") + _WELL_KNOWN

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -164,6 +165,25 @@ def test_an_issuer_that_is_away_is_said_and_not_asked_at_once_again(now: list[fl
     now[0] += AGAIN_S
     with pytest.raises(IssuerAwayError, match="does not answer"):
         tokens.find(token)
+
+
+def test_an_issuer_that_speaks_no_http_is_away(now: list[float]) -> None:
+    with issuing() as issuer:
+        token = issuer.token()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as caller:
+                caller.recv(1)
+                caller.sendall(b"who is there?\r\n\r\n")
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        tokens = Tokens(url, AUDIENCE, "scope", SCOPES, "sub", clock=lambda: now[0])
+        with pytest.raises(IssuerAwayError, match="does not answer"):
+            tokens.find(token)
+        answering.join()
 
 
 def known(tokens: Tokens, issuer: Issuer) -> str:
