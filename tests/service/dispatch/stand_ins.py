@@ -19,6 +19,15 @@ RULES = Rules(lanes=4, slice_s=1.0, max_attempts=2)
 Answer = Callable[[str, Order], Reply | None]
 
 
+class Clock:
+    """A time that a test moves."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
 class FakeWorkers:
     """Workers that end every trial at once, unless a test says otherwise."""
 

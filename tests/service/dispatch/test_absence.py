@@ -10,7 +10,7 @@ from service.dispatch.loop import Dispatcher, Rules
 from service.store import classes, sweeps
 from service.store.tables import structures
 from service.store.tables import sweeps as sweeps_table
-from tests.service.dispatch.stand_ins import RULES, FakeWorkers, look, run, submit
+from tests.service.dispatch.stand_ins import RULES, Clock, FakeWorkers, look, run, submit
 from tests.service.samples import NUMERICS
 from workers.messages import Order, Return, WorkerDescription
 from workers.pool import Reply
@@ -18,23 +18,6 @@ from workers.pool import Reply
 OTHER = NUMERICS | {"torch": "3"}
 ELASTIC = Rules(lanes=4, slice_s=1.0, max_attempts=2, least=0, idle_s=600.0)
 Sessions = sessionmaker[Session]
-
-
-class Clock:
-    """A time that a test moves."""
-
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    for module in ("fleet", "loop"):
-        monkeypatch.setattr(f"service.dispatch.{module}.time", found)
-    return found
 
 
 class Silent(FakeWorkers):

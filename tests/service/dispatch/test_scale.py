@@ -14,7 +14,7 @@ from service.dispatch.scale import Change, Member, change, runnable, target, use
 from service.dispatch.unfit import unfit
 from service.store import exclusion, replays
 from service.store.tables import numerics_classes, outcomes
-from tests.service.dispatch.stand_ins import FakeWorkers, look, run, submit
+from tests.service.dispatch.stand_ins import Clock, FakeWorkers, look, run, submit
 from tests.service.samples import moment
 from workers.messages import PackSpec, Return
 from workers.pool import ClusterLostError, Reply
@@ -141,24 +141,6 @@ def test_who_waits_for_a_place_goes_first_and_who_trains_never(
     members: list[Member], aim: int, expected: Change
 ) -> None:
     assert change(members, aim, 30.0, 4) == expected
-
-
-class Clock:
-    """A time that a test moves."""
-
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    for module in (fleet, "service.dispatch.loop"):
-        target = module if isinstance(module, str) else module.__name__
-        monkeypatch.setattr(f"{target}.time", found)
-    return found
 
 
 class Waiting4Place(FakeWorkers):
