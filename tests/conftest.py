@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 import workers  # noqa: F401 - fixes MKL's mode first
 from workers.local import settle_environment
@@ -17,6 +18,12 @@ settle_environment()  # whichever test imports Ray first
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # a service in a test's own process logs beside the output of commands, and not into it
 structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+# laws are claims about numbers: a machine that is busy for a moment refutes none of them, and the
+# same examples at every run give the same answer (`--hypothesis-profile=default` draws others)
+settings.register_profile(
+    "seedbed", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("seedbed")
 
 
 @pytest.fixture(scope="session")
