@@ -239,11 +239,17 @@ def pause(
 ) -> None:
     """Stops claims; what trains goes on to its end.
 
+    A pause without a reason is a user's. It takes the place of one for changed code, which would
+    end by itself; any other pause stays as it is.
+
     Raises:
         StateConflictError: the sweep has ended or is being cancelled.
     """
-    state = _state(lock(session, sweep))
+    row = lock(session, sweep)
+    state = _state(row)
     if state == "paused":
+        if reason is None and row["reason"] == CODE_CHANGED:
+            _set(session, sweep, reason=None, offered_class=None)
         return
     if state not in ("waiting", "running"):
         raise _conflict(sweep, state, "paused", "only a waiting or running sweep is paused")

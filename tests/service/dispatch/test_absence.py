@@ -152,6 +152,25 @@ def test_a_sweep_that_was_paused_as_its_class_was_gone_goes_on_once_it_is_back(
     assert look(sessions, sweep).state == "finished"
 
 
+def test_one_that_a_user_paused_meanwhile_waits_for_the_user(
+    sessions: Sessions, clock: Clock
+) -> None:
+    sweep, workers, dispatcher = lone(sessions)
+    run(dispatcher, 3)
+    clock.now += ABSENT_S
+    run(dispatcher, 3)
+    assert paused(sessions, sweep)
+    with sessions.begin() as session:
+        sweeps.pause(session, sweep)
+    workers.describe("worker-3", NUMERICS)
+    run(dispatcher)
+    assert look(sessions, sweep).state == "paused"
+    with sessions.begin() as session:
+        sweeps.resume(session, sweep)
+    run(dispatcher)
+    assert look(sessions, sweep).state == "finished"
+
+
 def test_where_workers_come_with_work_the_first_may_be_of_another_class(
     sessions: Sessions, clock: Clock
 ) -> None:

@@ -66,3 +66,29 @@ def test_an_offer_to_a_sweep_that_asks_for_none_changes_nothing(sessions: Sessio
     with sessions.begin() as session:
         classes.offer(session, sweep, OTHER)
     assert look(sessions, sweep) == ("waiting", None, (OWN,))
+
+
+def test_a_users_pause_takes_the_place_of_one_for_changed_code(sessions: Sessions) -> None:
+    """Only a user ends it: neither the class that comes back nor one that is offered."""
+    sweep, other = paused(sessions), classes.class_id(OTHER)
+    with sessions.begin() as session:
+        sweeps.pause(session, sweep)
+        assert sweeps.show(session, sweep).reason is None
+        assert classes.asked(session) == []
+        classes.offer(session, sweep, NUMERICS)
+        sweeps.pause(session, sweep, reason=sweeps.CODE_CHANGED, offered_class=other)
+    with sessions.begin() as session, pytest.raises(StateConflictError):
+        sweeps.resume(session, sweep, accept_class=OWN)  # as the dispatcher would
+    assert look(sessions, sweep) == ("paused", None, (OWN,))
+    with sessions.begin() as session:
+        assert sweeps.show(session, sweep).reason is None
+        sweeps.resume(session, sweep)
+    assert look(sessions, sweep) == ("waiting", None, (OWN,))
+
+
+def test_a_users_pause_leaves_one_for_failing_as_it_is(sessions: Sessions) -> None:
+    sweep = create(sessions)
+    with sessions.begin() as session:
+        sweeps.pause(session, sweep, reason=sweeps.FAILING)
+        sweeps.pause(session, sweep)
+        assert sweeps.show(session, sweep).reason == sweeps.FAILING
