@@ -5,10 +5,11 @@ demand that Ray's autoscaler sees, and one that is let go is a node that may go.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from service.dispatch.decide import Slot, Waiting, able, stranded
+from service.store.replays import Asked
 from service.store.suspicion import company
 from workers.messages import PackSpec
 
@@ -93,7 +94,7 @@ def wanted(
 
 
 def runnable(
-    asked: Mapping[tuple[str, str], int], slots: Sequence[Slot], seen: Collection[tuple[str, str]]
+    asked: Sequence[Asked], slots: Sequence[Slot], seen: Collection[tuple[str, str]]
 ) -> int:
     """How many replays ask for a worker: those of workers' classes.
 
@@ -101,28 +102,39 @@ def runnable(
     it will be, so that it is asked for.
 
     Args:
-        asked: experiment and numerics class -> replays that wait.
+        asked: replays that wait.
         slots: the workers that there are.
         seen: experiments and classes that workers have been of.
     """
     kinds = {kind for slot in slots for kind in slot.classes.items()} or seen
     if not kinds:
-        return min(1, sum(asked.values()))
-    return sum(n for kind, n in asked.items() if kind in kinds)
+        return min(1, sum(some.count for some in asked))
+    return sum(some.count for some in asked if (some.experiment, some.class_id) in kinds)
 
 
-def useless(slots: Sequence[Slot], queues: Sequence[Waiting]) -> frozenset[str]:
+def useless(
+    slots: Sequence[Slot], queues: Sequence[Waiting], asked: Sequence[Asked]
+) -> frozenset[str]:
     """Idle workers that may do nothing of what waits, so that others are asked for.
 
-    Those are workers that were excluded from it. Of workers of another numerics class one at most
-    counts, and only where none is of the class: the next that starts may be of it, or of theirs.
+    Those are workers that were excluded from it, trials and replays alike. Of workers of another
+    numerics class than trials' one at most counts, and only where none is of the class: the next
+    that starts may be of it, or of theirs.
     """
-    idle = [s for s in slots if s.idle and not s.held and s.classes]
-    idle = [s for s in idle if not any(able(s, queue) for queue in queues)]
-    mine = [(s, [q for q in queues if able(replace(s, place=""), q)]) for s in idle]
-    barred = [s.name for s, found in mine if found]
-    foreign = [s.name for s, found in mine if not found] if stranded(slots, queues) else []
+
+    def may(slot: Slot) -> bool:
+        trains = any(able(slot, queue) for queue in queues)
+        return trains or any(_replays(slot, some) for some in asked)
+
+    idle = [s for s in slots if s.idle and not s.held and s.classes and not may(s)]
+    barred = [s.name for s in idle if may(replace(s, place=""))]
+    foreign = [s.name for s in idle if s.name not in barred] if stranded(slots, queues) else []
     return frozenset(barred + foreign[:1])
+
+
+def _replays(slot: Slot, some: Asked) -> bool:
+    """Whether a worker may run replays: of their class, and not excluded."""
+    return slot.classes.get(some.experiment) == some.class_id and slot.place not in some.excluded
 
 
 def change(members: Sequence[Member], target: int, idle_limit_s: float, most: int) -> Change:

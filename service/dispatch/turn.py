@@ -304,9 +304,10 @@ class Turn:
     def demand(self) -> Demand:
         """How many workers what there is to do could keep busy."""
         rules, slots, found = self._rules, self._slots(), self._waiting()
-        asked = runnable(replays.asked(self._session), slots, self.absence.seen)
-        count = wanted(slots, found, rules.lanes, most=rules.user_trials, replays=asked)
-        return Demand(count, useless(slots, found))
+        asked = replays.asked(self._session)
+        alone = runnable(asked, slots, self.absence.seen)
+        count = wanted(slots, found, rules.lanes, most=rules.user_trials, replays=alone)
+        return Demand(count, useless(slots, found, asked))
 
     def _takes(self) -> list[Take]:
         """What idle workers should claim, by who has had least."""

@@ -62,6 +62,20 @@ class Waiting:
     excluded: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Replays of a sweep that wait for workers of one numerics class.
+
+    Attributes:
+        excluded: places of workers that get none of them.
+    """
+
+    experiment: str
+    class_id: str
+    count: int
+    excluded: frozenset[str] = frozenset()
+
+
 def ask(session: Session, trial: int, classes: Classes, now: datetime) -> int:
     """Asks for a replay of a trial; one that is not over yet is not asked for twice.
 
@@ -169,9 +183,9 @@ def _write(
     return sorted(session.scalars(statement, rows))
 
 
-def asked(session: Session) -> dict[tuple[str, str], int]:
-    """How many wait, by experiment and numerics class."""
-    kind = sweeps.c.experiment, outcomes.c.class_id
+def asked(session: Session) -> list[Asked]:
+    """How many wait, by sweep and numerics class."""
+    kind = replays.c.sweep, sweeps.c.experiment, outcomes.c.class_id
     query = (
         select(*kind, func.count())
         .select_from(replays)
@@ -179,8 +193,11 @@ def asked(session: Session) -> dict[tuple[str, str], int]:
         .join(outcomes, outcomes.c.trial == replays.c.trial)
         .where(_OPEN, replays.c.state == "waiting")
         .group_by(*kind)
+        .order_by(*kind)
     )
-    return {(experiment, name): n for experiment, name, n in session.execute(query)}
+    rows = session.execute(query).all()
+    out = {sweep: barred(session, sweep) for sweep in {r.sweep for r in rows}}
+    return [Asked(experiment, name, n, out[of]) for of, experiment, name, n in rows]
 
 
 def waiting(session: Session, idle: Collection[tuple[str, str]]) -> list[Waiting]:

@@ -13,8 +13,16 @@ from service.dispatch.loop import Dispatcher, Rules
 from service.dispatch.scale import Change, Member, change, runnable, target, useless, wanted
 from service.dispatch.unfit import unfit
 from service.store import exclusion, replays
+from service.store.replays import Asked
 from service.store.tables import numerics_classes, outcomes
-from tests.service.dispatch.stand_ins import Clock, FakeWorkers, look, run, submit
+from tests.service.dispatch.stand_ins import (
+    Clock,
+    FakeWorkers,
+    end_lease,
+    look,
+    run,
+    submit,
+)
 from tests.service.samples import moment
 from workers.messages import PackSpec, Return
 from workers.pool import ClusterLostError, Reply
@@ -25,7 +33,8 @@ QUEUE = Waiting("one", 0, PACK, claimable=64, pinned=None)
 CLASSES = {"deep_mlp": "c"}
 FULL = Slot("w", idle=False, held=64, pack=PACK, classes=CLASSES, place="w", holds={"one": 64})
 IDLE = Slot("w", idle=True, held=0, pack=None, classes=CLASSES, place="w")
-MANY = {("deep_mlp", "c"): 3, ("deep_mlp", "gone"): 9, ("other", "c"): 9}
+ASKED = Asked("deep_mlp", "c", 3)
+MANY = [ASKED, Asked("deep_mlp", "gone", 9), Asked("other", "c", 9)]
 BARRED = replace(QUEUE, excluded=frozenset("w"))
 ELASTIC = Rules(lanes=4, slice_s=1.0, max_attempts=2, least=0, idle_s=30.0)
 
@@ -91,26 +100,44 @@ def test_the_options_bound_it(asked: int, least: int, most: int, expected: int) 
 def test_who_may_do_nothing_of_what_waits(
     slots: list[Slot], queues: list[Waiting], expected: str
 ) -> None:
-    assert useless(slots, queues) == frozenset(expected)
+    assert useless(slots, queues, []) == frozenset(expected)
 
 
 @pytest.mark.parametrize(
     ("asked", "slots", "seen", "expected"),
     [
-        ({}, [], set(), 0),
-        ({("deep_mlp", "c"): 3}, [], set(), 1),  # nobody knows what the first will be
-        ({("deep_mlp", "c"): 3}, [replace(IDLE, classes={})], set(), 1),
+        ([], [], set(), 0),
+        ([ASKED], [], set(), 1),  # nobody knows what the first will be
+        ([ASKED], [replace(IDLE, classes={})], set(), 1),
         (MANY, [IDLE], {("deep_mlp", "gone")}, 3),
         (MANY, [], {("deep_mlp", "c")}, 3),  # workers of it were there
     ],
 )
 def test_replays_that_no_worker_can_run_ask_for_none(
-    asked: dict[tuple[str, str], int],
+    asked: list[Asked],
     slots: list[Slot],
     seen: set[tuple[str, str]],
     expected: int,
 ) -> None:
     assert runnable(asked, slots, seen) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "slots", "queues", "expected"),
+    [
+        ([ASKED], [IDLE], [], ""),
+        ([replace(ASKED, excluded=frozenset("w"))], [IDLE], [], "w"),
+        ([replace(ASKED, excluded=frozenset("w"))], [FULL], [], ""),
+        ([replace(ASKED, excluded=frozenset("w"))], [IDLE], [QUEUE], ""),
+        ([replace(ASKED, excluded=frozenset("w")), ASKED], [IDLE], [], ""),
+        ([ASKED], [IDLE], [BARRED], ""),
+        (MANY[1:], [IDLE], [], ""),  # of another class: they ask for nobody
+    ],
+)
+def test_who_may_do_no_replay_that_waits(
+    asked: list[Asked], slots: list[Slot], queues: list[Waiting], expected: str
+) -> None:
+    assert useless(slots, queues, asked) == frozenset(expected)
 
 
 BUSY, YOUNG = Member("busy"), Member("young", idle_s=5.0)
@@ -230,6 +257,31 @@ def test_where_the_only_worker_is_excluded_another_comes_and_it_goes(
     assert workers.orders[-1][0] == "worker-2"
     asking(dispatcher, clock, 30)
     assert (workers.discarded, workers.spawned) == (["worker-1"], 2)
+
+
+def test_replays_do_not_keep_up_a_worker_that_is_excluded_from_them(
+    sessions: sessionmaker[Session], clock: Clock
+) -> None:
+    """Another comes in its stead and runs them, and then there is none."""
+    dispatcher = Dispatcher(sessions, FakeWorkers(3), ELASTIC, "one")
+    sweep = submit(sessions, grid={}, seeds=1, cohort=1)
+    asking(dispatcher, clock, 10)
+    with sessions.begin() as session:
+        exclusion.exclude(session, sweep, "worker-1", "it lies", now=moment())
+    asking(dispatcher, clock, 10)
+    assert look(sessions, sweep).state == "finished"
+    end_lease(sessions)
+    workers = FakeWorkers(3)  # of which the first is worker-1 again
+    dispatcher = Dispatcher(sessions, workers, ELASTIC, "two")
+    with sessions.begin() as session:
+        replays.ask(session, 1, None, moment())
+    asking(dispatcher, clock, 40)
+    assert "worker-1" in workers.discarded
+    assert "worker-1" not in {name for name, _ in workers.orders}
+    with sessions() as session:
+        assert replays.counts(session, sweep)["equal"] == 1
+    asking(dispatcher, clock, 40)
+    assert dispatcher.announcement().workers == 0
 
 
 def test_replays_of_a_class_without_workers_keep_none(

@@ -84,7 +84,7 @@ def test_a_replay_is_asked_for_begun_and_recorded(sessions: Sessions) -> None:
         assert len(made) == 7
         assert replays.ask_sample(session, sweep, 1.0, None, moment()) == []
         kind = "deep_mlp", class_id(NUMERICS)
-        assert replays.asked(session) == {kind: len(made)}
+        assert replays.asked(session) == [replays.Asked(*kind, len(made))]
         first = replays.waiting(session, {kind})[0]
         task = replays.begin(session, first.id, "b:2")
         assert task is not None
