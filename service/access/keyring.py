@@ -35,6 +35,7 @@ FRESH_S = 2.0
 TOUCH_S = 60.0
 #: keys are remembered of at most so many
 MOST = 10_000
+_NEW = "an admin makes a new one with `seedbed keys create`"
 
 log = structlog.get_logger()
 
@@ -125,7 +126,28 @@ class Keyring:
             BadKeyError: it has ended, or its key is revoked or expired.
             SQLAlchemyError: the store does not answer.
         """
-        hashed = hash_of(session)
+        return self._by_login(hash_of(session))
+
+    def still(self, principal: Principal) -> Principal:
+        """Who this is by now whose key, log-in or token was good before; asks the store alone.
+
+        Raises:
+            BadKeyError: it opens nothing any more.
+            SQLAlchemyError: the store does not answer.
+        """
+        if principal.session:
+            return self._by_login(principal.session)
+        if principal.key:
+            with self._reading() as session:
+                key = keys.find(session, principal.key)
+            if key is None:
+                raise BadKeyError(f"there is no API key {principal.key} any more", _NEW)
+            return self._principal(key)
+        if principal.until_s is not None and principal.until_s <= self._now().timestamp():
+            raise BadKeyError("the token has expired", "ask the issuer for a new token")
+        return principal
+
+    def _by_login(self, hashed: str) -> Principal:
         with self._reading() as reading:
             found = logins.find(reading, hashed)
         if found is None or found.expires_at <= self._now():
@@ -139,11 +161,10 @@ class Keyring:
             BadKeyError: it is revoked or expired.
         """
         now = self._now()
-        cure = "an admin makes a new one with `seedbed keys create`"
         if key.revoked_at is not None:
-            raise BadKeyError(f"API key {key.id} was revoked", cure)
+            raise BadKeyError(f"API key {key.id} was revoked", _NEW)
         if key.expires_at is not None and key.expires_at <= now:
-            raise BadKeyError(f"API key {key.id} expired at {key.expires_at:%Y-%m-%d %H:%M}", cure)
+            raise BadKeyError(f"API key {key.id} expired at {key.expires_at:%Y-%m-%d %H:%M}", _NEW)
         self._touch(key.id, now)
         return Principal(key.owner, held(key.scope), key.id)
 

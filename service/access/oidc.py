@@ -129,7 +129,8 @@ class Tokens:
         values = given.split() if isinstance(given, str) else given
         listed = values if isinstance(values, list | tuple) else ()
         known = [self._scopes[v] for v in listed if isinstance(v, str) and v in self._scopes]
-        return Principal(name, frozenset().union(*(held(scope) for scope in known)))
+        scopes = frozenset().union(*(held(scope) for scope in known))
+        return Principal(name, scopes, until_s=float(int(claims["exp"]) + LEEWAY_S))
 
     def _known(self, kid: str) -> jwt.PyJWK | None:
         """A key that the issuer published not long ago."""

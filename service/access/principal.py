@@ -30,12 +30,14 @@ class Principal:
         scopes: all that they hold.
         key: the id of the API key, '' without one.
         session: the hash of the id of the dashboard's session, '' without one.
+        until_s: when their token opens nothing more, in seconds since 1970; None without one.
     """
 
     name: str
     scopes: frozenset[Scope]
     key: str = ""
     session: str = ""
+    until_s: float | None = None
 
     def may_steer(self, owner: str) -> bool:
         """Whether a sweep of this owner is theirs to change; what is nobody's is the admins'."""

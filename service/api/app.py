@@ -43,6 +43,7 @@ from service.api.journal import Journal
 from service.api.limits import Limited
 from service.api.observed import Observed
 from service.api.patience import Patience
+from service.api.permits import Permits
 from service.api.proxied import networks
 from service.api.safety import Safety
 from service.api.state import Health, State, free_bytes_of
@@ -103,8 +104,9 @@ def create_app(
     Raises:
         UndeclaredRouteError: a route does not say who may call it.
     """
+    asks = configuration.auth == "keys"
     app = Described(
-        asks=configuration.auth == "keys",
+        asks=asks,
         title="Seedbed",
         description="How often does training succeed, and does this change help?",
         version="1",
@@ -119,6 +121,7 @@ def create_app(
             return progress_json(progress(session, sweep), running_share(sweep))
 
     streams = Streams(words, shown, configuration.streams)
+    door = Door(Keyring(reading, writing), _tokens(configuration)) if asks else None
     state = app.state.seedbed = State(
         writing,
         reading,
@@ -132,9 +135,8 @@ def create_app(
         hasher or PasswordHasher(),
         words,
         streams,
-        Door(Keyring(reading, writing), _tokens(configuration))
-        if configuration.auth == "keys"
-        else None,
+        door,
+        Permits(None if door is None else door.still),
         Journal(writing, configuration.activity_days),
         Attempts(time.monotonic),
         Patience(STORAGE_THREADS),

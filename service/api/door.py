@@ -28,6 +28,7 @@ class Door:
         self._tokens = tokens
         self._slow: anyio.CapacityLimiter | None = None
         self._abroad: anyio.CapacityLimiter | None = None  # an issuer that is slow holds up few
+        self._again: anyio.CapacityLimiter | None = None  # and so do streams that are open
 
     async def by_key(self, text: str) -> Principal:
         """Whose key this is.
@@ -74,3 +75,14 @@ class Door:
             SQLAlchemyError: the store does not answer.
         """
         return await anyio.to_thread.run_sync(self._keyring.by_session, session)
+
+    async def still(self, principal: Principal) -> Principal:
+        """Who this is by now whom a key, session or token opened before; never by argon2.
+
+        Raises:
+            BadKeyError: it opens nothing any more.
+            SQLAlchemyError: the store does not answer.
+        """
+        if self._again is None:
+            self._again = anyio.CapacityLimiter(AT_ONCE)
+        return await anyio.to_thread.run_sync(self._keyring.still, principal, limiter=self._again)

@@ -5,19 +5,26 @@ the counters that it told, and a client that comes back with the id it has last 
 newer, or nothing, by whichever process it asks.
 """
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from service.access.principal import Scope
 from service.api.feed import Feed, Look
+from service.api.identity import PrincipalDep
+from service.api.permits import Permit
 from service.api.state import StateDep
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"])
 
 #: a client whose stream broke comes back after so long
 RETRY_MS = 2000
+#: a stream that has nothing to tell looks this often whether it may go on
+LOOK_S = 1.0
 
 
 async def followed(sweep: str, state: StateDep) -> AsyncIterator[Feed]:
@@ -27,15 +34,22 @@ async def followed(sweep: str, state: StateDep) -> AsyncIterator[Feed]:
             yield feed
 
 
+async def permitted(state: StateDep, principal: PrincipalDep) -> AsyncIterator[Permit]:
+    """What the caller may follow by, for as long as the reply takes."""
+    async with state.permits.of(principal, Scope.READ) as permit:
+        yield permit
+
+
 @router.get("/{sweep}/events", response_class=EventSourceResponse)
 async def events(
     feed: Annotated[Feed, Depends(followed)],
+    permit: Annotated[Permit, Depends(permitted)],
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Events `state`, `progress`, `telemetry`, and `end` when the sweep has ended.
 
     `progress` is what GET progress answers. Nothing here tells an outcome before its cohort is
-    settled.
+    settled. It ends within seconds once the caller's key, log-in or token opens it no more.
     """
     yield ServerSentEvent(comment="Seedbed", retry=RETRY_MS)
     told: Look | None = None
@@ -43,7 +57,11 @@ async def events(
     telemetry: Mapping[str, Any] | None = None
     seen = -1
     while True:
-        await feed.after(seen)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S):
+                await feed.after(seen)
+        if permit.over:
+            return
         seen, now = feed.number, feed.now
         if told is None and now is not None and now.id == last_event_id:
             told, heading = now, now.heading

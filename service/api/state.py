@@ -14,6 +14,7 @@ from service.api.acting import act_of, judge, record
 from service.api.door import Door
 from service.api.journal import Journal, entry_of
 from service.api.patience import Patience
+from service.api.permits import Permits
 from service.api.streams import Streams
 from service.bus import Bus, sweep_topic
 from service.configuration import Configuration
@@ -53,6 +54,7 @@ class State:
         bus: says that sweeps changed.
         streams: who is told so as it happens.
         door: what checks keys and sessions; None where nobody is asked.
+        permits: whether who follows a stream still may.
         journal: where it is written down who did what.
         attempts: failed log-ins of late.
         storage: what asks storage.
@@ -71,6 +73,7 @@ class State:
     bus: Bus
     streams: Streams
     door: Door | None
+    permits: Permits
     journal: Journal
     attempts: Attempts
     storage: Patience

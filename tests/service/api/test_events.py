@@ -16,6 +16,7 @@ from sqlalchemy import Engine, event
 
 from service.api.events import events
 from service.api.feed import Feed, Look
+from service.api.permits import Permit
 from service.bus import Bus, LocalBus, sweep_topic
 from service.bus.redis import RedisBus
 from service.client import Client, Event, ServiceError
@@ -286,7 +287,7 @@ async def test_a_slow_client_gets_the_newest_and_nothing_piles_up() -> None:
     """A hundred thousand changes while it takes one event."""
     feed = Feed("s", lambda _: {}, CapacityLimiter(1))
     feed.now = Look("1", "running", None, "{}", over=False)
-    stream = events(feed)
+    stream = events(feed, Permit())
     assert [(await anext(stream)).event for _ in range(3)] == [None, "state", "progress"]
     for n in range(100_000):
         feed.hear({"running": n, "share": None})
