@@ -15,7 +15,7 @@ def measure(seconds: float) -> dict[str, float]:
     torch.mm(a, b, out=out)
     times = []
     ends = time.perf_counter() + seconds
-    while time.perf_counter() < ends:
+    while not times or time.perf_counter() < ends:
         began = time.perf_counter()
         torch.mm(a, b, out=out)
         times.append(time.perf_counter() - began)
@@ -29,7 +29,7 @@ def _fsyncs(seconds: float) -> float:
     count = 0
     with tempfile.NamedTemporaryFile() as file:
         began = time.perf_counter()
-        while time.perf_counter() - began < seconds:
+        while not count or time.perf_counter() - began < seconds:
             file.write(b"x" * 4096)
             file.flush()
             os.fsync(file.fileno())

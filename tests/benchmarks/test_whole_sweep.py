@@ -4,7 +4,7 @@ import pytest
 
 from tests.benchmarks.whole_sweep import seedbed
 
-pytestmark = [pytest.mark.alone, pytest.mark.ray, pytest.mark.service, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alone, pytest.mark.ray, pytest.mark.service, pytest.mark.timeout(900)]
 
 
 def test_two_sweeps_through_rest_have_a_marginal_rate() -> None:

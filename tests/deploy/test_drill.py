@@ -61,14 +61,14 @@ def test_a_sweep_that_stands_still_or_stops_is_an_alarm() -> None:
     with pytest.raises(LostError, match="no trial more than 3"):
         moved(client(at("running", 3)), "s", 3, timeout_s=0.01)
     with pytest.raises(LostError, match="is paused"):
-        moved(client(at("paused", 3)), "s", 3, timeout_s=5)
+        moved(client(at("paused", 3)), "s", 3, timeout_s=60)
     with pytest.raises(LostError, match="is cancelled"):
-        finish(client(at("cancelled", 3)), "s", timeout_s=5)
+        finish(client(at("cancelled", 3)), "s", timeout_s=60)
 
 
 def test_a_service_that_is_away_is_waited_for() -> None:
-    assert moved(client(None, at("running", 4)), "s", 3, timeout_s=10)
-    assert not moved(client(None, at("finished", 10)), "s", 3, timeout_s=10)
+    assert moved(client(None, at("running", 4)), "s", 3, timeout_s=60)
+    assert not moved(client(None, at("finished", 10)), "s", 3, timeout_s=60)
 
 
 def test_a_submission_is_repeated_under_its_own_key() -> None:

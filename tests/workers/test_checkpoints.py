@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from tests.laws import PARTS, Case, assignments, run
+from tests.workers.patience import SURELY_S, Patience
 from tests.workers.test_pack_laws import deep_mlp
 from workers import checkpoints, trainer
 from workers import storage as places
 from workers.messages import Assignment, Files, Order, Outcome, Return, StorageRule
 from workers.storage import Storage, checkpoint_name
 from workers.trainer import Trainer
+from workers.writer import Writer
 
 Patch = pytest.MonkeyPatch
 SEGMENTS = 12
@@ -25,6 +27,22 @@ SMALL = deep_mlp("stored")
 CASE: Case = replace(SMALL, spec=replace(SMALL.spec, steps=SEGMENTS * SMALL.spec.segment))
 SWEEP = "01SWEEP"
 EVERY = 1e-9
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(monkeypatch: Patch) -> Iterator[None]:
+    """No thread of a test's writers writes into the next test, whose storage may be another."""
+    writers: list[Writer] = []
+    made = Writer.__init__
+
+    def noted(self: Writer, *given: Any) -> None:
+        made(self, *given)
+        writers.append(self)
+
+    monkeypatch.setattr(Writer, "__init__", noted)
+    yield
+    for writer in writers:
+        writer.wait(SURELY_S)
 
 
 def rule(folder: Path, every_s: float = EVERY) -> StorageRule:
@@ -56,7 +74,7 @@ def stop_halfway(folder: Path, count: int = 3, calls: int = 6) -> Trainer:
 
 def written(worker: Trainer) -> None:
     assert worker._writer is not None
-    assert worker._writer.wait(20.0)
+    assert worker._writer.wait(SURELY_S)
 
 
 def finish(
@@ -287,23 +305,22 @@ def test_a_second_attempt_starts_anew_while_storage_is_away(
 def test_checkpoints_that_come_slowly_are_waited_for(tmp_path: Path, monkeypatch: Patch) -> None:
     """All of them take longer than the patience with one."""
     stop_halfway(tmp_path, count=8, calls=2)
-    monkeypatch.setattr(checkpoints, "READ_S", 1.5)
-    monkeypatch.setattr(checkpoints, "_READERS", 1)
-    read = Storage.read
+    patience, read = Patience(monkeypatch, each_s=0.3 * checkpoints.READ_S), Storage.read
 
     def slowly(self: Storage, name: str, most: int) -> bytes:
-        threading.Event().wait(0.3)
+        patience.turn()
         return read(self, name, most)
 
     monkeypatch.setattr(Storage, "read", slowly)
     answer = Trainer().advance(order(*tasks(8, attempt=2), storage=rule(tmp_path)))
+    assert patience.now > 2 * checkpoints.READ_S
     assert [(r.step > 0, r.why) for r in answer.resumptions] == [(True, None)] * 8
 
 
 def test_checkpoints_that_do_not_come_are_given_up(tmp_path: Path, monkeypatch: Patch) -> None:
     """Also where some are refused meanwhile: a refusal is no sign that others will come."""
     stop_halfway(tmp_path, count=4, calls=2)
-    monkeypatch.setattr(checkpoints, "READ_S", 0.5)
+    patience = Patience(monkeypatch, hung=1)
     hung, read = threading.Event(), Storage.read
 
     def hang(self: Storage, name: str, most: int) -> bytes:
@@ -316,6 +333,7 @@ def test_checkpoints_that_do_not_come_are_given_up(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Storage, "read", hang)
     answer = Trainer().advance(order(*tasks(4, attempt=2), storage=rule(tmp_path)))
     hung.set()
+    assert patience.now == checkpoints.READ_S
     why = {r.trial: str(r.why) for r in answer.resumptions if not r.step}
     assert why.keys() == {1, 2}
     assert "storage is away" in why[1]
@@ -324,13 +342,25 @@ def test_checkpoints_that_do_not_come_are_given_up(tmp_path: Path, monkeypatch: 
 
 def test_training_waits_for_no_write_and_none_piles_up(tmp_path: Path, monkeypatch: Patch) -> None:
     """Storage that hangs for ever takes a few copies, and then no more."""
-    hung = threading.Event()
+    hung, hangs = threading.Event(), threading.Event()
     begun: list[str] = []
 
     def hang(self: Storage, name: str, data: bytes) -> None:
         begun.append(name)
+        hangs.set()
         hung.wait()
 
+    held_up: list[float | None] = []
+    wait_for = threading.Condition.wait_for
+
+    def noted(
+        self: threading.Condition, true: Callable[[], bool], limit_s: float | None = None
+    ) -> bool:
+        """Whatever waits for the writer comes by here."""
+        held_up.append(limit_s)
+        return wait_for(self, true, limit_s)
+
+    monkeypatch.setattr(threading.Condition, "wait_for", noted)
     monkeypatch.setattr(Storage, "write", hang)
     worker = Trainer()
     outcomes: dict[int, Outcome] = {}
@@ -342,14 +372,15 @@ def test_training_waits_for_no_write_and_none_piles_up(tmp_path: Path, monkeypat
         answer = worker.advance(order(storage=rule(tmp_path)))
     outcomes |= {o.trial: o for o in answer.outcomes}
     check(outcomes, 20)
-    assert 0 < len(begun) <= 4
+    assert set(held_up) == {0.0}
+    assert hangs.wait(SURELY_S)
+    assert len(begun) <= 4
     assert worker._writer is not None
     assert "no other can follow it" in worker._writer.troubles(patience_s=0.0)[0]
-    began = time.monotonic()
     worker.advance(order(*tasks(2, attempt=3), storage=rule(tmp_path)))
     parked = worker.advance(order(storage=rule(tmp_path), park=True, park_s=0.2))
     assert len(parked.dropped) == 2
-    assert time.monotonic() - began < 10.0
+    assert all(limit_s is not None and limit_s <= 0.2 for limit_s in held_up)
     hung.set()
 
 
@@ -371,7 +402,7 @@ def test_a_lane_whose_write_hangs_holds_up_no_other(tmp_path: Path, monkeypatch:
     worker.advance(order(*tasks(3), storage=rule(tmp_path)))
     others = [checkpoint_name(SWEEP, 1), checkpoint_name(SWEEP, 2)]
     for turn in range(5):
-        deadline = time.monotonic() + 20.0
+        deadline = time.monotonic() + SURELY_S
         assert worker._writer is not None
         while worker._writer._pending.keys() & set(others) and time.monotonic() < deadline:
             threading.Event().wait(0.01)

@@ -7,12 +7,13 @@ import re
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from safetensors.torch import load_file
 
 from tests.laws import assignments
+from tests.workers.patience import SURELY_S, Patience
 from tests.workers.test_checkpoints import CASE, SWEEP, finish, rule
 from tests.workers.test_pack_laws import deep_mlp
 from workers import weights
@@ -117,11 +118,29 @@ def failed(worker: Trainer, storage: Any) -> tuple[Failure, ...]:
     return answer.failures
 
 
+class Pauses:
+    """Stands for `time` and `threading` in `workers.weights`: only pauses take time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def Event(self) -> Self:  # noqa: N802 - as in threading
+        return self
+
+    def wait(self, pause_s: float) -> None:
+        self.now += pause_s
+
+
 def test_an_attempt_whose_weights_cannot_be_written_has_failed(
     tmp_path: Path, monkeypatch: Patch
 ) -> None:
     """It says why and what to do; storage is asked again before."""
-    monkeypatch.setattr(weights, "PATIENCE_S", 1.0)
+    clock = Pauses()
+    monkeypatch.setattr(weights, "time", clock)
+    monkeypatch.setattr(weights, "threading", clock)
     asked: list[str] = []
 
     def refuse(self: Storage, name: str, data: bytes) -> None:
@@ -151,11 +170,11 @@ def test_storage_that_is_slow_is_waited_for_as_long_as_it_writes(
     tmp_path: Path, monkeypatch: Patch
 ) -> None:
     """All of them take longer than the patience with one."""
-    monkeypatch.setattr(weights, "PATIENCE_S", 1.5)
+    patience = Patience(monkeypatch, each_s=0.3 * weights.PATIENCE_S)
     write = Storage.write
 
     def slowly(self: Storage, name: str, data: bytes) -> None:
-        threading.Event().wait(0.4)
+        patience.turn()
         write(self, name, data)
 
     monkeypatch.setattr(Storage, "write", slowly)
@@ -163,12 +182,13 @@ def test_storage_that_is_slow_is_waited_for_as_long_as_it_writes(
     answer = Trainer().advance(Order(CASE.spec, add, lanes=24, slice_s=60.0, storage=place))
     assert answer.failures == ()
     assert [o.weights is not None for o in answer.outcomes] == [True] * 24
+    assert patience.now > 2 * weights.PATIENCE_S
 
 
 def test_one_file_that_hangs_fails_its_own_attempt_alone(
     tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr(weights, "PATIENCE_S", 1.0)
+    patience = Patience(monkeypatch, hung=1)
     hung, write = threading.Event(), Storage.write
 
     def hang(self: Storage, name: str, data: bytes) -> None:
@@ -180,6 +200,7 @@ def test_one_file_that_hangs_fails_its_own_attempt_alone(
     add, place = tuple(tasks(8)), rule(tmp_path, 300.0)
     answer = Trainer().advance(Order(CASE.spec, add, lanes=8, slice_s=60.0, storage=place))
     hung.set()
+    assert patience.now == weights.PATIENCE_S
     assert [f.trial for f in answer.failures] == [3]
     assert len(answer.outcomes) == 7
 
@@ -188,14 +209,18 @@ def test_files_of_attempts_that_failed_do_not_wait_for_storage_that_hangs(
     tmp_path: Path, monkeypatch: Patch
 ) -> None:
     """Else each would hold a lane's memory, and be written once nobody needs it."""
-    monkeypatch.setattr(weights, "PATIENCE_S", 0.3)
-    hung = threading.Event()
+    hung, hanging = threading.Event(), threading.Semaphore(0)
     begun: list[str] = []
 
     def hang(self: Storage, name: str, data: bytes) -> None:
         begun.append(name)
+        hanging.release()
         hung.wait()
 
+    def all_hang() -> None:
+        assert all(hanging.acquire(timeout=SURELY_S) for _ in range(4))
+
+    Patience(monkeypatch, hung=8, before=all_hang)
     monkeypatch.setattr(Storage, "write", hang)
     trainer, storage = Trainer(), rule(tmp_path, 300.0)
     order = Order(CASE.spec, tuple(tasks(8)), lanes=8, slice_s=60.0, storage=storage)

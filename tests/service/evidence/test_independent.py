@@ -255,9 +255,9 @@ def test_a_million_trials_cost_about_what_a_thousand_do() -> None:
         one = arms(3 * n // 10, n, 31 * n // 100, n)
 
         def once() -> float:
-            started = time.perf_counter()
+            started = time.thread_time()
             one.difference(), one.ratio(), one.odds_ratio(), one.score_test(), one.exact_test()
-            return time.perf_counter() - started
+            return time.thread_time() - started
 
         return min(once() for _ in range(10))
 

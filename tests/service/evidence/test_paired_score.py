@@ -244,9 +244,9 @@ def test_a_million_pairs_cost_about_what_a_thousand_do() -> None:
         pairs = Pairs(n // 10, 3 * n // 20, 149 * n // 1000, 601 * n // 1000)
 
         def once() -> float:
-            started = time.perf_counter()
+            started = time.thread_time()
             pairs.tango(), pairs.ratio(), pairs.odds_ratio(), pairs.mid_p(), pairs.saving()
-            return time.perf_counter() - started
+            return time.thread_time() - started
 
         return min(once() for _ in range(10))
 

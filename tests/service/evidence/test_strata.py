@@ -308,10 +308,10 @@ def test_the_papers_grid_is_fast_and_a_tenfold_grid_not_slower_than_tenfold() ->
     ]
 
     def once(size: int) -> float:
-        started = time.perf_counter()
+        started = time.thread_time()
         strata.independent(grid[:size])
         strata.paired(pairs[:size])
-        return time.perf_counter() - started
+        return time.thread_time() - started
 
     once(729)
     small, large = (min(once(size) for _ in range(5)) for size in (729, 7290))
