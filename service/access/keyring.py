@@ -6,6 +6,7 @@ minutes; whether it is revoked or expired is read again every two seconds.
 """
 
 import hmac
+import math
 import secrets
 import threading
 import time
@@ -22,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.access.key import SHAPE, id_of
-from service.access.login import hash_of
+from service.access.login import Attempts, hash_of
 from service.access.principal import Principal, held
 from service.store import keys, logins
 from service.store.keys import Key
@@ -33,6 +34,8 @@ FITS_S = 600.0
 FRESH_S = 2.0
 #: when a key was used is written down no more often than this
 TOUCH_S = 60.0
+#: so many wrong secrets of one key from one address in so many seconds; then none for a while
+MOST_WRONG, WRONG_S = 10, 60.0
 #: keys are remembered of at most so many
 MOST = 10_000
 _NEW = "an admin makes a new one with `seedbed keys create`"
@@ -46,6 +49,23 @@ class BadKeyError(Exception):
     def __init__(self, detail: str, cure: str) -> None:
         super().__init__(detail)
         self.detail, self.cure = detail, cure
+
+
+class ManyWrongError(BadKeyError):
+    """A key of which too many wrong secrets came from an address: none is looked at for a while.
+
+    Attributes:
+        wait_s: for how long.
+    """
+
+    def __init__(self, key: str, wait_s: float) -> None:
+        super().__init__(
+            f"{MOST_WRONG} wrong secrets of API key {key} came from this address in "
+            f"{WRONG_S:g} s, so that none is looked at for a while",
+            f"wait {math.ceil(wait_s)} s and send the right key; an admin makes one with "
+            "`seedbed keys create`",
+        )
+        self.wait_s = wait_s
 
 
 @dataclass(frozen=True)
@@ -78,6 +98,7 @@ class Keyring:
         self._now = now
         self._secret = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._wrong = Attempts(clock, MOST_WRONG, WRONG_S)
         self._touched: dict[str, float] = {}
         self._lock = threading.Lock()
         self._verifier = PasswordHasher()  # what a hash costs stands in the hash
@@ -94,22 +115,40 @@ class Keyring:
         """Whether checking this key needs no argon2."""
         return id_of(text) is None or self._recall(self._digest(text)) is not None
 
-    def find(self, text: str) -> Principal:
+    def judge(self, text: str, address: str) -> None:
+        """Whether a key that is not in memory may be looked at; takes microseconds, never waits.
+
+        Raises:
+            ManyWrongError: too many wrong secrets of it came from this address.
+        """
+        name = id_of(text)
+        wait_s = 0.0 if name is None else self._wrong.wait_s(address, name)
+        if name is not None and wait_s > 0.0 and not self.fits(text):
+            raise ManyWrongError(name, wait_s)
+
+    def find(self, text: str, address: str) -> Principal:
         """Whose key this is; asks the store, and argon2 unless it did before.
+
+        Args:
+            text: the key.
+            address: where it came from: an address that sent wrong secrets waits, and no other.
 
         Raises:
             BadKeyError: it is no key, unknown, revoked or expired.
+            ManyWrongError: too many wrong secrets of it came from this address.
             SQLAlchemyError: the store does not answer.
         """
         name = id_of(text)
         if name is None:
             raise BadKeyError("what was sent is no API key", f"a key looks like {SHAPE}")
+        self.judge(text, address)
         digest = self._digest(text)
         known = self._recall(digest)
         with self._reading() as session:
             key = keys.find(session, name)
         same = known is not None and key is not None and known.key.hash == key.hash
         if key is None or not (same or self._verify(key.hash, text)):
+            self._wrong.failed(address, name)
             raise BadKeyError(
                 f"there is no API key {name}, or its secret is another",
                 "check the key; an admin makes one with `seedbed keys create`",

@@ -65,27 +65,36 @@ def local_path(wanted: str | None) -> str:
 
 
 class Attempts:
-    """Counts failed log-ins by address, so that nobody tries keys by the thousand.
+    """Counts what failed by address, log-ins say, so that nobody tries keys by the thousand.
 
     Args:
         clock: seconds that never go back.
+        most, within_s: so many failed attempts in so long; then none for a while.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        most: int = MOST_FAILED,
+        within_s: float = WITHIN_S,
+    ) -> None:
         self._clock = clock
-        self._failed: OrderedDict[str, deque[float]] = OrderedDict()
+        self._most = most
+        self._within_s = within_s
+        self._failed: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def wait_s(self, address: str) -> float:
-        """For how long this address may not try; 0 where it may."""
+    def wait_s(self, address: str, what: str = "") -> float:
+        """For how long this address may not try, or not this; 0 where it may."""
         with self._lock:
-            failed = self._recent(_network(address))
-            return failed[0] + WITHIN_S - self._clock() if len(failed) >= MOST_FAILED else 0.0
+            failed = self._recent((network(address), what))
+            many = len(failed) >= self._most
+            return failed[0] + self._within_s - self._clock() if many else 0.0
 
-    def failed(self, address: str) -> None:
-        """An attempt failed."""
+    def failed(self, address: str, what: str = "") -> None:
+        """An attempt failed, at this."""
         with self._lock:
-            name = _network(address)
+            name = network(address), what
             failed = self._recent(name)
             failed.append(self._clock())
             self._failed[name] = failed
@@ -93,15 +102,15 @@ class Attempts:
             while len(self._failed) > _MOST_ADDRESSES:
                 self._failed.popitem(last=False)
 
-    def _recent(self, name: str) -> deque[float]:
-        found = self._failed.get(name, deque(maxlen=MOST_FAILED))
-        while found and found[0] <= self._clock() - WITHIN_S:
+    def _recent(self, name: tuple[str, str]) -> deque[float]:
+        found = self._failed.get(name, deque(maxlen=self._most))
+        while found and found[0] <= self._clock() - self._within_s:
             found.popleft()
         return found
 
 
-def _network(address: str) -> str:
-    """An IPv6 client has a whole /64 to come from."""
+def network(address: str) -> str:
+    """Whose addresses are one client's: an IPv6 client has a whole /64 to come from."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

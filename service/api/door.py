@@ -30,30 +30,37 @@ class Door:
         self._abroad: anyio.CapacityLimiter | None = None  # an issuer that is slow holds up few
         self._again: anyio.CapacityLimiter | None = None  # and so do streams that are open
 
-    async def by_key(self, text: str) -> Principal:
-        """Whose key this is.
+    async def by_key(self, text: str, address: str) -> Principal:
+        """Whose key this is that came from an address.
 
         Raises:
             BadKeyError: it opens nothing.
+            ManyWrongError: it was not looked at.
             SQLAlchemyError: the store does not answer.
         """
         known = self._keyring.fresh(text)
         if known is not None:
             return known
         if self._keyring.fits(text):
-            return await anyio.to_thread.run_sync(self._keyring.find, text)
+            return await anyio.to_thread.run_sync(self._keyring.find, text, address)
+        self._keyring.judge(text, address)  # before it stands in a line for argon2
         if self._slow is None:
             self._slow = anyio.CapacityLimiter(AT_ONCE)
-        return await anyio.to_thread.run_sync(self._keyring.find, text, limiter=self._slow)
+        return await anyio.to_thread.run_sync(self._keyring.find, text, address, limiter=self._slow)
 
-    async def by_bearer(self, text: str, asking: AbstractAsyncContextManager[None]) -> Principal:
+    async def by_bearer(
+        self, text: str, address: str, asking: AbstractAsyncContextManager[None]
+    ) -> Principal:
         """Whose key, or whose token of the issuer, this is.
 
         Args:
+            text: the key or token.
+            address: where it came from.
             asking: entered while the issuer is asked, or waited for.
 
         Raises:
             BadKeyError: it opens nothing.
+            ManyWrongError: it was not looked at.
             IssuerAwayError: it is a token, and the issuer does not answer.
             SQLAlchemyError: the store does not answer.
         """
@@ -65,7 +72,7 @@ class Door:
                 self._abroad = anyio.CapacityLimiter(AT_ONCE)
             async with asking:
                 return await anyio.to_thread.run_sync(self._tokens.find, text, limiter=self._abroad)
-        return await self.by_key(text)
+        return await self.by_key(text, address)
 
     async def by_session(self, session: str) -> Principal:
         """Whose session of the dashboard this is.

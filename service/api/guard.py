@@ -4,12 +4,15 @@ Every request comes through here, whatever route it is for, or none. With SEEDBE
 is asked, and who sends a key is refused, since it would not be checked.
 """
 
+import math
+import time
+
 import anyio.to_thread
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.access.keyring import BadKeyError
-from service.access.login import local_path, session_in
+from service.access.keyring import BadKeyError, ManyWrongError
+from service.access.login import local_path, network, session_in
 from service.access.oidc import AGAIN_S, IssuerAwayError
 from service.access.principal import ANYBODY, STRANGER, Principal
 from service.access.principal import Scope as Allowed
@@ -20,12 +23,15 @@ from service.api.journal import Journal, entry_of
 from service.api.limits import count_refused
 from service.api.refusal import Refusal, Scope
 from service.api.room import lent
+from service.api.seldom import Seldom
 from service.bus.limits import Limits
 from service.dashboard.render import text
 
 #: headers that carry what the service would not check
 ELSEWHERE = ("x-api-key", "api-key", "proxy-authorization")
 CREDENTIALS = ("authorization", *ELSEWHERE)
+#: a caller's refused keys leave one line of the log in so long
+REFUSED_EVERY_S = 10.0
 _REALM = 'Bearer realm="seedbed"'
 _HOW = "send `Authorization: Bearer KEY`; the client and the command take it from SEEDBED_KEY"
 
@@ -53,6 +59,7 @@ class Guard:
         self._door = door
         self._journal = journal
         self._limits = limits
+        self._refused = Seldom(REFUSED_EVERY_S, time.monotonic)
 
     async def admit(self, scope: Scope, headers: dict[str, str]) -> None:
         """Lets a request in, with who asks and what its route asks in its scope.
@@ -83,9 +90,13 @@ class Guard:
             if session is not None and not any(name in headers for name in CREDENTIALS):
                 _judge_form(scope["method"], headers)
                 return await self._door.by_session(session)
-            return await self._door.by_bearer(_token(scope, headers), lent(scope))
+            token = _token(scope, headers)
+            return await self._door.by_bearer(token, _client(scope), lent(scope))
         except BadKeyError as error:
-            log.warning("key_refused", client=_client(scope), why=error.detail)
+            self._say_refused(_client(scope), error)
+            if isinstance(error, ManyWrongError):
+                wait_s = str(math.ceil(error.wait_s))
+                raise Refusal(429, error.detail, error.cure, retry_after=wait_s) from error
             raise _unknown(
                 scope, headers, error.detail, error.cure, ', error="invalid_token"'
             ) from error
@@ -105,6 +116,11 @@ class Guard:
                 "ask again in a moment; see /readyz",
                 retry_after="1",
             ) from error
+
+    def _say_refused(self, client: str, error: BadKeyError) -> None:
+        left_out = self._refused.due(network(client))
+        if left_out is not None:
+            log.warning("key_refused", client=client, why=error.detail, left_out=left_out)
 
     async def _note(self, principal: Principal, access: Access, scope: Scope) -> None:
         log.warning(

@@ -51,7 +51,7 @@ async def log_in(request: Request, state: StateDep) -> Response:
         reply.headers["Retry-After"] = str(int(wait_s) + 1)
         return reply
     try:
-        principal = await state.door.by_key(text)
+        principal = await state.door.by_key(text, address)
     except BadKeyError as error:
         state.attempts.failed(address)
         log.warning("log_in_refused", client=address, why=error.detail)

@@ -4,24 +4,37 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from service.access import keyring as module
 from service.access.key import id_of
-from service.access.keyring import FITS_S, FRESH_S, TOUCH_S, BadKeyError, Keyring
+from service.access.keyring import (
+    FITS_S,
+    FRESH_S,
+    MOST_WRONG,
+    TOUCH_S,
+    WRONG_S,
+    BadKeyError,
+    Keyring,
+    ManyWrongError,
+)
 from service.access.principal import Scope
+from service.api.seldom import Seldom
 from service.store import keys
 from service.store.engine import reading_factory
 from service.store.tables import api_keys
-from tests.service.api.keyed import Keyed
+from tests.service.api.keyed import BASE, Keyed
 from tests.service.samples import CHEAP
 
 pytestmark = pytest.mark.anyio
 
 KEYS = "/api/v1/keys"
 SWEEPS = "/api/v1/sweeps"
+ADDRESS, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 
 
 @pytest.fixture
@@ -120,34 +133,120 @@ def test_argon2_runs_once_for_ten_minutes_and_the_store_is_asked_every_two_secon
     key = keyed.key("sue")
     assert ring.fresh(key) is None
     assert not ring.fits(key)
-    found = ring.find(key)
+    found = ring.find(key, ADDRESS)
     assert (found.name, found.key) == ("sue", id_of(key))
     assert found.scopes == {Scope.READ, Scope.SUBMIT}
     for _ in range(3):
-        assert ring.find(key) == ring.fresh(key) == found
+        assert ring.find(key, ADDRESS) == ring.fresh(key) == found
         clock.pass_(FRESH_S + 0.1)
         assert ring.fresh(key) is None
         assert ring.fits(key)
     assert len(runs) == 1
     clock.pass_(FITS_S)
     assert not ring.fits(key)
-    ring.find(key)
+    ring.find(key, ADDRESS)
     assert len(runs) == 2
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What argon2 was asked about."""
+    seen: list[str] = []
+    verify = Keyring._verify
+
+    def note(self: Keyring, stored: str, text: str) -> bool:
+        seen.append(text)
+        return verify(self, stored, text)
+
+    monkeypatch.setattr(Keyring, "_verify", note)
+    return seen
+
+
+def wrong(key: str, number: int) -> str:
+    """A key's id with another secret."""
+    return f"{key.rpartition('_')[0]}_{number:048x}"
+
+
+def test_wrong_secrets_cost_an_address_few_checks_and_nobody_else_anything(
+    keyed: Keyed, ring: Keyring, clock: Clock, checks: list[str]
+) -> None:
+    key, another = keyed.key("sue"), keyed.key("sue")
+    for number in range(MOST_WRONG):
+        with pytest.raises(BadKeyError, match="or its secret is another"):
+            ring.find(wrong(key, number), ADDRESS)
+    assert len(checks) == MOST_WRONG
+    for text in (wrong(key, 99), key):
+        with pytest.raises(ManyWrongError, match="10 wrong secrets") as refused:
+            ring.find(text, ADDRESS)
+        assert refused.value.wait_s == WRONG_S
+    assert len(checks) == MOST_WRONG
+    assert ring.find(another, ADDRESS).name == "sue"
+    assert ring.find(key, ELSEWHERE).name == "sue"
+    assert ring.find(key, ADDRESS).name == "sue"  # it is known to be right by now
+    clock.pass_(WRONG_S)
+    with pytest.raises(BadKeyError, match="or its secret is another"):
+        ring.find(wrong(key, 99), ADDRESS)
+
+
+def test_a_key_that_never_was_is_refused_as_one_that_is(ring: Keyring) -> None:
+    """Or the refusal would tell which there are."""
+    never = "sb_" + "0" * 16 + "_" + "0" * 48
+    for _ in range(MOST_WRONG):
+        with pytest.raises(BadKeyError, match="or its secret is another"):
+            ring.find(never, ADDRESS)
+    with pytest.raises(ManyWrongError):
+        ring.find(never, ADDRESS)
+
+
+async def test_an_address_that_sends_wrong_secrets_waits_and_fills_no_log(
+    keyed: Keyed, checks: list[str]
+) -> None:
+    key = keyed.key("sue")
+
+    async def ask(text: str, address: str) -> httpx.Response:
+        transport = httpx.ASGITransport(keyed.app, client=(address, 1))
+        headers = {"Authorization": f"Bearer {text}"}
+        async with httpx.AsyncClient(transport=transport, base_url=BASE, headers=headers) as api:
+            return await api.get(SWEEPS)
+
+    with capture_logs() as logged:
+        for number in range(MOST_WRONG):
+            assert (await ask(wrong(key, number), ADDRESS)).status_code == 401
+        refused = await ask(wrong(key, 99), ADDRESS)
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["retry-after"]) <= WRONG_S
+    assert "send the right key" in refused.json()["cure"]
+    assert len(checks) == MOST_WRONG
+    [said] = [line for line in logged if line["event"] == "key_refused"]
+    assert (said["client"], said["left_out"]) == (ADDRESS, 0)
+    assert (await ask(key, ELSEWHERE)).status_code == 200
+
+
+def test_a_line_says_how_many_were_left_out_before_it(clock: Clock) -> None:
+    seldom = Seldom(10.0, clock)
+    assert [seldom.due("a"), seldom.due("a"), seldom.due("a"), seldom.due("b")] == [
+        0,
+        None,
+        None,
+        0,
+    ]
+    clock.pass_(10.0)
+    assert [seldom.due("a"), seldom.due("a"), seldom.due("b")] == [2, None, 0]
 
 
 def test_a_key_revoked_or_expired_is_noticed_from_the_store_alone(
     keyed: Keyed, ring: Keyring, clock: Clock
 ) -> None:
     key = keyed.key("sue")
-    ring.find(key)
+    ring.find(key, ADDRESS)
     with keyed.writing.begin() as session:
         keys.revoke(session, str(id_of(key)), now=clock.now())
     clock.pass_(FRESH_S + 0.1)
     for _ in range(2):
         with pytest.raises(BadKeyError, match="was revoked"):
-            ring.find(key)
+            ring.find(key, ADDRESS)
     brief = keyed.key("sue", expires_at=clock.now() + timedelta(seconds=1))
-    ring.find(brief)
+    ring.find(brief, ADDRESS)
     clock.pass_(1.0)
     with pytest.raises(BadKeyError, match="expired at"):
         ring.fresh(brief)
@@ -159,12 +258,12 @@ def test_who_has_not_the_secret_learns_nothing_of_a_key(keyed: Keyed, ring: Keyr
     wrong = revoked[:-1] + ("0" if revoked[-1] != "0" else "1")
     for key in (wrong, "sb_" + "0" * 16 + "_" + "0" * 48):
         with pytest.raises(BadKeyError, match=r"there is no API key .* or its secret is another"):
-            ring.find(key)
+            ring.find(key, ADDRESS)
 
 
 def test_memory_holds_no_key(keyed: Keyed, ring: Keyring) -> None:
     key = keyed.key("sue")
-    ring.find(key)
+    ring.find(key, ADDRESS)
     secret = key.rpartition("_")[2]
     [(digest, known)] = ring._known.items()
     assert len(digest) == 32
@@ -179,7 +278,7 @@ def test_the_last_use_is_written_once_a_minute(keyed: Keyed, ring: Keyring, cloc
     key = keyed.key("sue")
     seen = []
     for pause in (1.0, 1.0, TOUCH_S, 1.0):
-        ring.find(key)
+        ring.find(key, ADDRESS)
         ring.settle()
         with keyed.writing() as session:
             found = keys.find(session, str(id_of(key)))
@@ -211,7 +310,7 @@ def test_many_keys_are_forgotten_in_turn(
     monkeypatch.setattr(module, "MOST", 2)
     texts = [keyed.key(f"u{i}") for i in range(3)]
     for text in texts:
-        ring.find(text)
+        ring.find(text, ADDRESS)
     assert [ring.fits(text) for text in texts] == [False, True, True]
 
 

@@ -27,6 +27,7 @@ from tests.service.serving import Served, serving
 
 #: within this a stream must have ended: twice the time after which it is judged again, and the look
 SOON_S = 2 * permits.AGAIN_S + 2.0
+ADDRESS = "192.0.2.1"
 SUE = Principal("sue", held(Scope.SUBMIT), key="k")
 
 
@@ -137,7 +138,7 @@ def test_to_judge_again_takes_no_argon2(
 ) -> None:
     ring = Keyring(reading_factory(sqlite), session_factory(sqlite))
     text = key(served)
-    found = ring.find(text)
+    found = ring.find(text, ADDRESS)
     monkeypatch.setattr(Keyring, "_verify", lambda *_: pytest.fail("argon2"))
     assert ring.still(found) == found
     ring.settle()
