@@ -1,5 +1,6 @@
 """Ray's own autoscaler goes by what the dispatcher asks for: nodes come for a sweep, and go."""
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any
@@ -57,14 +58,16 @@ def autoscaling(address: str) -> dict[str, Any]:
 
 
 def raylets(cluster: Cluster) -> int:
-    """Nodes that the autoscaler has started: raylets of the head's, without its own."""
-    names = []
+    """Nodes that the autoscaler has started: raylets of the head's, without its own.
+
+    A raylet's child has its name until it becomes what it is to be.
+    """
+    found = set()
     for process in cluster.head.everybody():
-        try:
-            names.append(process.name())
-        except psutil.NoSuchProcess:
-            continue
-    return sum(name == "raylet" for name in names) - 1
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.name() == "raylet" and process.ppid() not in found:
+                found.add(process.pid)
+    return len(found) - 1
 
 
 def test_nodes_come_with_a_sweep_and_go_after_it(postgres: str, tmp_path: Path) -> None:

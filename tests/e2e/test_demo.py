@@ -53,11 +53,11 @@ def test_a_demo_that_is_ended_early_says_so_and_leaves_no_process(
 ) -> None:
     process = demo(tmp_path)
     printed = tmp_path / "printed"
-    until(lambda: "POST" in printed.read_text() or process.poll() is not None, 120)
+    until(lambda: "POST" in printed.read_text() or process.poll() is not None, 240)
     started = family(process)
     assert len(started) > 3
     process.send_signal(number)
     assert process.wait(timeout=90) == status, printed.read_text()
     assert "Traceback" not in printed.read_text()
-    _, alive = psutil.wait_procs(started, timeout=20)
+    _, alive = psutil.wait_procs(started, timeout=60)
     assert alive == []

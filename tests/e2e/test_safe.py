@@ -1,11 +1,14 @@
 """Safe from the first day, seen from outside a running service: loopback, tokens, no pickle."""
 
 import ast
+import contextlib
 import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import psutil
@@ -14,6 +17,7 @@ import pytest
 from tests.e2e.conftest import Running, Serve
 
 ROOT = Path(__file__).parents[2]
+T = TypeVar("T")
 ASK = """
 import sys
 from ray._raylet import GcsClient
@@ -27,20 +31,36 @@ def family(running: Running) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
+def asked(processes: list[psutil.Process], question: Callable[[psutil.Process], T]) -> list[T]:
+    """What those answer that have not ended meanwhile, as Ray's helpers do now and then."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(question(process))
+    return found
+
+
 def listening(processes: list[psutil.Process]) -> dict[tuple[str, int], str]:
     """(address, port) -> name of the process that listens there."""
-    return {
-        (c.laddr.ip, c.laddr.port): process.name()
-        for process in processes
-        for c in process.net_connections(kind="inet")
-        if c.status == psutil.CONN_LISTEN
-    }
+
+    def places(process: psutil.Process) -> dict[tuple[str, int], str]:
+        return {
+            (c.laddr.ip, c.laddr.port): process.name()
+            for c in process.net_connections(kind="inet")
+            if c.status == psutil.CONN_LISTEN
+        }
+
+    return {place: name for found in asked(processes, places) for place, name in found.items()}
 
 
 def token(processes: list[psutil.Process]) -> str:
     """Ray's token as its raylet was given it."""
-    [raylet] = [p for p in processes if p.name() == "raylet"]
-    found: str = raylet.environ()["RAY_AUTH_TOKEN"]
+
+    def given(process: psutil.Process) -> str | None:
+        return process.environ()["RAY_AUTH_TOKEN"] if process.name() == "raylet" else None
+
+    # a child of the raylet's has its name, and its variables, until it becomes what it is to be
+    [found] = {one for one in asked(processes, given) if one is not None}
     return found
 
 
@@ -66,7 +86,8 @@ def test_everything_listens_on_loopback_and_ray_answers_only_its_token(serve: Se
         places = listening(processes)
         assert {"gcs_server", "raylet"} <= set(places.values())
         assert {ip.removeprefix("::ffff:") for ip, _ in places} <= {"127.0.0.1", "::1"}
-        pages = [p for p in processes if any("dashboard.py" in word for word in p.cmdline())]
+        words = dict(asked(processes, lambda p: (p, p.cmdline())))
+        pages = [p for p in words if any("dashboard.py" in word for word in words[p])]
         assert listening(pages) == {}  # Ray's dashboard
         assert 8265 not in [port for _, port in places]
         tokens.append(token(processes))

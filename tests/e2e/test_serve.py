@@ -22,7 +22,7 @@ def command(*words: str, **options: Any) -> "subprocess.CompletedProcess[str]":
         [sys.executable, "-m", "service.cli.app", *words],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
         **options,
     )
