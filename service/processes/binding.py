@@ -73,8 +73,8 @@ def listening(app: FastAPI, listener: socket.socket) -> Iterator[threading.Threa
     try:
         yield thread
     finally:
-        server.should_exit = True
         try:
+            server.should_exit = True
             while thread.is_alive():
                 thread.join(0.5)  # in pieces, so that a signal taken by another thread is seen
         except KeyboardInterrupt:

@@ -18,6 +18,14 @@ def _subnormal(subnormal: None) -> None:
     """The service reckons with subnormal numbers."""
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for some seconds is no Redis that hangs."""
+    monkeypatch.setattr("service.bus.redis.TIMEOUT_S", 30.0)
+    monkeypatch.setattr("service.bus.redis.STANDS_S", 30.0)
+    monkeypatch.setattr("service.bus.shared_limits.TIMEOUT_S", 30.0)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def bare(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """A database without a table, of each kind."""

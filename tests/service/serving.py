@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 import uvicorn
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from service.api.app import Health, create_app
 from service.api.server import Server
@@ -23,7 +24,7 @@ from tests.service.samples import CHEAP, NUMERICS, moment, outcome
 from workers.messages import Assignment, Failure, Outcome
 
 Yield = Callable[[Assignment], Outcome | Failure]
-WAIT_S = 20
+WAIT_S = 60
 
 
 @dataclass
@@ -34,7 +35,10 @@ class Served:
     engine: Engine
 
     def train(self, limit: int, yields: Yield = outcome, *, max_attempts: int = 3) -> int:
-        """Claims up to `limit` trials of the first queue that has some and ends them at once."""
+        """Claims up to `limit` trials of the first queue that has some and ends them at once.
+
+        In one transaction, so that who looks meanwhile sees none that train.
+        """
         with session_factory(self.engine).begin() as session:
             queues = claims.queues(session)
             if not queues:
@@ -44,26 +48,30 @@ class Served:
             tasks = claims.claim(
                 session, queue.sweep, queue.structure, limit, worker="stand-in", now=moment(1)
             )
-        self.complete([yields(task) for task in tasks], max_attempts=max_attempts)
+            _complete(session, [yields(task) for task in tasks], max_attempts)
         return len(tasks)
 
     def complete(self, returned: Sequence[Outcome | Failure], *, max_attempts: int = 3) -> None:
         """Writes what a dispatcher would."""
         with session_factory(self.engine).begin() as session:
-            completion.complete(
-                session,
-                outcomes=[r for r in returned if isinstance(r, Outcome)],
-                failures=[r for r in returned if isinstance(r, Failure)],
-                dropped=[],
-                numerics_id=classes.class_id(NUMERICS),
-                max_attempts=max_attempts,
-                now=moment(60),
-            )
+            _complete(session, returned, max_attempts)
 
     def train_all(self, yields: Yield = outcome, *, max_attempts: int = 3) -> None:
         """Ends everything."""
         while self.train(64, yields, max_attempts=max_attempts):
             pass
+
+
+def _complete(session: Session, returned: Sequence[Outcome | Failure], max_attempts: int) -> None:
+    completion.complete(
+        session,
+        outcomes=[r for r in returned if isinstance(r, Outcome)],
+        failures=[r for r in returned if isinstance(r, Failure)],
+        dropped=[],
+        numerics_id=classes.class_id(NUMERICS),
+        max_attempts=max_attempts,
+        now=moment(60),
+    )
 
 
 @contextlib.contextmanager

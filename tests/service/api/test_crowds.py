@@ -16,6 +16,8 @@ from sqlalchemy import Engine
 
 from service.api.crowd import ROOMS, Crowd
 from service.api.state import Health
+from service.bus import choice
+from service.bus.limits import LocalLimits
 from service.bus.redis import RedisBus
 from service.client import Client
 from tests.service.api.conftest import Served
@@ -113,7 +115,7 @@ async def test_probes_that_hang_hold_up_no_request(served: Served, api: httpx.As
     over = threading.Event()
 
     def hang() -> Health:
-        over.wait(30)
+        over.wait(90)
         return served.health
 
     served.app.state.seedbed = replace(served.app.state.seedbed, health=hang)
@@ -121,7 +123,7 @@ async def test_probes_that_hang_hold_up_no_request(served: Served, api: httpx.As
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(api.get("/readyz")) for _ in range(THREADS + 10)]
             await anyio.wait_all_tasks_blocked()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 for path in ("/healthz", ROOT):
                     assert (await api.get(path)).status_code == 200
             over.set()
@@ -136,7 +138,7 @@ async def test_the_process_lives_while_all_threads_are_held(api: httpx.AsyncClie
     for holder in held:
         await threads.acquire_on_behalf_of(holder)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert (await api.get("/healthz")).json() == {"status": "alive"}
     finally:
         for holder in held:
@@ -182,7 +184,7 @@ async def test_who_takes_a_file_slowly_keeps_nobody_out() -> None:
         return status
 
     slow = [asyncio.create_task(ask("/file", slow=True)) for _ in range(ROOMS)]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await anyio.wait_all_tasks_blocked()
         assert await ask("/other", slow=False) == 200
         assert not any(task.done() for task in slow)
@@ -191,15 +193,22 @@ async def test_who_takes_a_file_slowly_keeps_nobody_out() -> None:
     assert crowd._rooms._value == ROOMS
 
 
+@pytest.fixture
+def at_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All requests of a test are of the same moment, as limits see it."""
+    monkeypatch.setattr(choice, "LocalLimits", lambda rate: LocalLimits(rate, lambda: 1000.0))
+
+
+@pytest.mark.usefixtures("at_one_moment")
 async def test_who_asks_too_often_is_told_how_long_to_wait(sqlite: Engine, tmp_path: Path) -> None:
     with serving(sqlite, tmp_path, rate_limit=5) as served:
-        async with httpx.AsyncClient(base_url=served.url, trust_env=False) as api:
+        async with httpx.AsyncClient(base_url=served.url, timeout=60, trust_env=False) as api:
             replies = [await api.get(ROOT) for _ in range(7)]
             assert [r.status_code for r in replies] == [200] * 5 + [429] * 2
             assert replies[0].headers["ratelimit-policy"] == '"requests";q=5;w=60'
             assert replies[0].headers["ratelimit"].startswith('"requests";r=4;t=')
             refused = replies[-1]
-            assert 10 <= int(refused.headers["retry-after"]) <= 12
+            assert int(refused.headers["retry-after"]) == 12
             assert refused.headers["content-type"] == "application/problem+json"
             assert refused.json()["title"] == "Too many requests"
             assert "content-security-policy" in refused.headers
@@ -207,6 +216,7 @@ async def test_who_asks_too_often_is_told_how_long_to_wait(sqlite: Engine, tmp_p
             assert "ratelimit" not in (await api.get("/healthz")).headers
 
 
+@pytest.mark.usefixtures("at_one_moment")
 async def test_each_key_has_a_limit_of_its_own(sqlite: Engine, tmp_path: Path) -> None:
     """Of one address, too."""
     keyed = Keyed(sqlite, tmp_path, {"rate_limit": 3})
@@ -216,6 +226,7 @@ async def test_each_key_has_a_limit_of_its_own(sqlite: Engine, tmp_path: Path) -
         assert found == [200, 200, 200, 429]
 
 
+@pytest.mark.usefixtures("at_one_moment")
 async def test_requests_that_are_refused_count_too(sqlite: Engine, tmp_path: Path) -> None:
     """Of a key that may not, and of an address that has none; a known key is not held to that."""
     keyed = Keyed(sqlite, tmp_path, {"rate_limit": 3})
@@ -234,18 +245,18 @@ async def test_two_processes_keep_one_limit(
     sqlite: Engine, tmp_path: Path, redis_server: str
 ) -> None:
     buses = [RedisBus(redis_server), RedisBus(redis_server)]
-    options = {"redis_url": redis_server, "rate_limit": 6}
+    options = {"redis_url": redis_server, "rate_limit": 3}
     with (
         serving(sqlite, tmp_path, buses[0], **options) as one,
         serving(sqlite, tmp_path, buses[1], **options) as two,
     ):
-        async with httpx.AsyncClient(trust_env=False) as api:
+        async with httpx.AsyncClient(timeout=60, trust_env=False) as api:
             await api.get(one.url + "/healthz")
             found = [
                 (await api.get(url + ROOT)).status_code
-                for _ in range(4)
+                for _ in range(3)
                 for url in (one.url, two.url)
             ]
-        assert found == [200] * 6 + [429] * 2
+        assert found == [200] * 3 + [429] * 3
     for bus in buses:
         bus.close()

@@ -21,6 +21,7 @@ from service.bus import Bus, LocalBus, sweep_topic
 from service.bus.redis import RedisBus
 from service.client import Client, Event, ServiceError
 from tests.redis_server import RedisServer
+from tests.service import serving as serving_module
 from tests.service.samples import spec
 from tests.service.serving import Served, serving
 
@@ -80,13 +81,14 @@ def test_a_stream_tells_what_is_so_then_what_changes_then_the_end(served: Served
 
 
 def test_a_write_is_told_at_once_and_not_at_the_next_poll(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+    served: Served, bus: LocalBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.api.feed.POLL_S", 10 * WAIT_S)
     sweep = submit(served)
     with Client(served.url) as client:
         stream = client.events(sweep)
         first(stream, "progress")
+        until(lambda: bool(bus._subscribed))
         client.pause(sweep)
         assert json.loads(first(stream, "state").data)["state"] == "paused"
 
@@ -98,6 +100,7 @@ def test_telemetry_is_told_and_nothing_else_that_a_message_holds(
     with Client(served.url) as client:
         stream = client.events(sweep)
         first(stream, "progress")
+        until(lambda: bool(bus._subscribed))
         for strange in ({"telemetry": 1}, {"telemetry": {"running": "all"}}, {"n": 1}):
             bus.publish(sweep_topic(sweep), strange)
         bus.publish(
@@ -147,13 +150,13 @@ def test_a_stream_is_what_the_standard_says(served: Served) -> None:
     sweep = submit(served)
     served.train_all()
     url = f"{served.url}/api/v1/sweeps/{sweep}/events"
-    reply = httpx.get(url, trust_env=False)
+    reply = httpx.get(url, trust_env=False, timeout=WAIT_S)
     assert reply.headers["content-type"].startswith("text/event-stream")
     assert reply.headers["x-accel-buffering"] == "no"
     assert "default-src 'none'" in reply.headers["content-security-policy"]
     assert "no-" in reply.headers["cache-control"]
     assert reply.text.startswith(": Seedbed\nretry: 2000\n\n")
-    refused = httpx.get(url, params={"since": 1}, trust_env=False)
+    refused = httpx.get(url, params={"since": 1}, trust_env=False, timeout=WAIT_S)
     assert refused.status_code == 422
 
 
@@ -164,13 +167,14 @@ def test_a_quiet_stream_beats_and_holds_no_connection_of_the_store(
     monkeypatch.setattr("service.api.feed.POLL_S", 10 * WAIT_S)
     sweep = submit(served)
     url = f"{served.url}/api/v1/sweeps/{sweep}/events"
-    with httpx.stream("GET", url, trust_env=False) as reply:
+    with httpx.stream("GET", url, trust_env=False, timeout=WAIT_S) as reply:
         seen = ""
         for piece in reply.iter_text():
             seen += piece
             if seen.count(": ping") > 3:
                 break
-        assert served.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+        pool: Any = served.engine.pool
+        until(lambda: pool.checkedout() == 0)  # the first looks are over, and no other is to come
 
 
 def test_many_streams_of_a_sweep_read_the_store_once(served: Served) -> None:
@@ -205,7 +209,8 @@ def test_more_streams_than_there_are_places_are_refused(sqlite: Engine, tmp_path
                 next(three.events(sweep))
             assert refused.value.status == 503
             url = f"{served.url}/api/v1/sweeps/{sweep}/events"
-            assert httpx.get(url, trust_env=False).headers["retry-after"] == "10"
+            full = httpx.get(url, trust_env=False, timeout=WAIT_S)
+            assert full.headers["retry-after"] == "10"
             kept[0].close()  # type: ignore[attr-defined]
 
             def let_in() -> bool:
@@ -225,15 +230,15 @@ def test_the_end_of_the_process_ends_streams_at_once(sqlite: Engine, tmp_path: P
 
         def follow() -> None:
             with contextlib.suppress(Exception), Client(served.url) as client:
-                told.extend(client.events(sweep))
+                for each in client.events(sweep):
+                    told.append(each)  # noqa: PERF402 - the first is waited for
 
         follower = threading.Thread(target=follow)
-        with Client(served.url) as client:
-            stream = client.events(sweep)
-            next(stream)
-            follower.start()
-            began = time.monotonic()
-    assert time.monotonic() - began < 4  # an open connection would hold it until it is cut off
+        follower.start()
+        until(lambda: bool(told))
+        began = time.monotonic()
+    # an open connection would hold it until `serving` no longer waits
+    assert time.monotonic() - began < serving_module.WAIT_S / 2
     follower.join(WAIT_S)
     assert not follower.is_alive()
     assert "end" not in [e.name for e in told]
@@ -242,11 +247,13 @@ def test_the_end_of_the_process_ends_streams_at_once(sqlite: Engine, tmp_path: P
 def stalled(served: Served, sweep: str) -> socket.socket:
     """A client that asks for events and reads none of them."""
     found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    found.settimeout(WAIT_S)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     host, port = served.url.removeprefix("http://").split(":")
     found.connect((host, int(port)))
     asked = f"GET /api/v1/sweeps/{sweep}/events HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n"
     found.sendall(asked.encode())
+    assert found.recv(12) == b"HTTP/1.1 200"  # it has its place
     return found
 
 

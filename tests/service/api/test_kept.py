@@ -141,17 +141,17 @@ async def test_storage_that_hangs_stops_nothing_else(
 
     def hang(self: Storage, name: str) -> int:
         hanging.release()
-        over.wait(30)
+        over.wait(60)
         return size(self, name)
 
-    monkeypatch.setattr(kept_route, "ANSWER_S", 30.0)
+    monkeypatch.setattr(kept_route, "ANSWER_S", 60.0)
     monkeypatch.setattr(Storage, "size", hang)
     pool = served.writing.kw["bind"].pool
     try:
         asked = [asyncio.create_task(api.get(path)) for _ in range(ROOMS + 1)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             for _ in range(LONG_ROOMS):
-                await asyncio.to_thread(hanging.acquire, timeout=20)
+                await asyncio.to_thread(hanging.acquire, timeout=30)
             assert pool.checkedout() == 0
             assert (await api.get("/api/v1/sweeps")).status_code == 200
             assert not any(one.done() for one in asked)
@@ -170,7 +170,7 @@ async def test_storage_that_does_not_answer_in_time_is_503(
     path, over = f"/api/v1/trials/{task.trial}/weights", threading.Event()
 
     def hang(*_: Any) -> int:
-        over.wait(30)
+        over.wait(60)
         raise StorageError("it was given up")
 
     with monkeypatch.context() as hung:
@@ -194,10 +194,11 @@ async def test_storage_that_hangs_amid_a_file_breaks_the_reply_off(
     over = threading.Event()
 
     def pieces(_: Storage, __: str) -> Iterator[bytes]:
+        kept_route.ANSWER_S = 0.5  # from now on: the first piece had time enough
         yield b"first"
-        over.wait(30)
+        over.wait(60)
 
-    monkeypatch.setattr(kept_route, "ANSWER_S", 0.5)
+    monkeypatch.setattr(kept_route, "ANSWER_S", 30.0)
     monkeypatch.setattr(kept_route, "_pieces", pieces)
     try:
         transport = httpx.ASGITransport(served.app)

@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.benchmarks.stub.experiment import spec
 from tests.benchmarks.stub.process import Client, stub
 
-WAIT_S = 60
+WAIT_S = 200
 
 
 def finish(client: Client, trials: int) -> str:

@@ -1,5 +1,6 @@
 """Every request has an id and a line in the log; what no route foresaw is a problem too."""
 
+import math
 import re
 
 import httpx
@@ -87,6 +88,7 @@ async def test_a_request_has_one_line_at_info_only_if_it_failed_or_was_slow(
     api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = (await submit(api))["id"]
+    monkeypatch.setattr(observed, "SLOW_S", math.inf)
     with capture_logs() as logged:
         await api.get(f"/api/v1/sweeps/{sweep}/progress")
         monkeypatch.setattr(observed, "SLOW_S", 0.0)
@@ -101,5 +103,5 @@ async def test_a_request_has_one_line_at_info_only_if_it_failed_or_was_slow(
         "status": 200,
         "sweep": sweep,
     }
-    assert 0 < ms < 60_000
+    assert ms > 0
     assert (slow["log_level"], slow["status"]) == ("info", 422)

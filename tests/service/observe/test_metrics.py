@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, event
 
 from service.configuration import Configuration
+from service.observe import standing as standing_module
 from service.observe.dispatching import DispatchMetrics
 from service.observe.exposition import exposition, new_registry
 from service.observe.standing import StoreStanding
@@ -134,7 +135,7 @@ def test_a_dispatchers_metrics_have_a_port_of_their_own_if_one_is_given(
     DispatchMetrics(registry)
     with own_metrics(Configuration(metrics_port=0), registry):
         url = capsys.readouterr().err.split()[-1]
-        reply = httpx.get(url)
+        reply = httpx.get(url, timeout=60)
         assert names(reply.text) == names(exposition(registry).decode()) != set()
         taken = int(url.rpartition(":")[2].partition("/")[0])
         with (
@@ -146,8 +147,9 @@ def test_a_dispatchers_metrics_have_a_port_of_their_own_if_one_is_given(
         assert capsys.readouterr().err == ""
 
 
-def test_what_was_read_is_good_for_a_while(sqlite: Engine) -> None:
+def test_what_was_read_is_good_for_a_while(sqlite: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many scrape, the store is asked once in some seconds."""
+    monkeypatch.setattr(standing_module, "FRESH_S", 600.0)
     standing = StoreStanding(reading_factory(sqlite), lambda: True)
     statements: list[str] = []
     event.listen(sqlite, "before_cursor_execute", lambda *a: statements.append(a[2]))

@@ -33,7 +33,7 @@ def stalled() -> Iterator[None]:
     ):
         client.connect(listener.getsockname())
         client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nfour")
-        assert reached.wait(20)
+        assert reached.wait(60)
         yield
 
 
@@ -43,7 +43,7 @@ def test_a_client_that_stalls_does_not_keep_the_service_from_ending(
     monkeypatch.setattr(binding, "GRACE_S", 1)
     with stalled():
         began = time.monotonic()
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60  # it would never end
 
 
 class Interrupted:
@@ -91,11 +91,24 @@ def test_a_second_interrupt_still_stops_the_pool(pool: type[Interrupted], tmp_pa
 
 def test_a_second_interrupt_does_not_wait_for_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the API ends, it cuts its clients off."""
+    ending, stop = threading.Event(), threading.Event()
+
+    class Ending(binding.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            ending.set()
+            await super().shutdown(sockets)
+
+    def interrupt() -> None:
+        assert ending.wait(60)
+        signal.raise_signal(signal.SIGINT)
+
     monkeypatch.setattr(binding, "GRACE_S", 600)
-    stop = threading.Event()
+    monkeypatch.setattr(binding, "Server", Ending)
     stop.set()
+    interrupter = threading.Thread(target=interrupt)
     with signals.handlers(stop), pytest.raises(KeyboardInterrupt), stalled():
-        threading.Timer(1.0, signal.raise_signal, [signal.SIGINT]).start()
+        interrupter.start()
+    interrupter.join(60)
     for thread in [t for t in threading.enumerate() if t.name == "api"]:
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()

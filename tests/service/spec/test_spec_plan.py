@@ -104,10 +104,10 @@ def test_ten_million_trials_are_refused_before_anything_is_built() -> None:
     """A grid of 10^15 points costs no more than its lists."""
     names = ["learning_rate", "init_std", "dropout", "momentum", "noise_gamma"]
     grid = {name: [i / 2000 + 1e-4 for i in range(1000)] for name in names}
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(SpecError, match="more than 100,000 cells"):
         plan(grid=grid)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_the_most_that_is_allowed_is_accepted() -> None:
