@@ -9,7 +9,9 @@ import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.dispatch.absence import Absence
-from service.dispatch.announcing import announcement, due
+from service.dispatch.announcing import announcement
+from service.dispatch.announcing import due as is_due
+from service.dispatch.deferred import Ended, News, Replayed
 from service.dispatch.faults import MOST_FAILED, pause_s, trouble, unreachable
 from service.dispatch.fleet import Fleet
 from service.dispatch.leadership import (
@@ -20,6 +22,7 @@ from service.dispatch.leadership import (
     hold,
     now,
 )
+from service.dispatch.passed import TELL_S, Passed
 from service.dispatch.peers import Peer, Workers
 from service.dispatch.shares import Ledger
 from service.dispatch.telemetry import Telemetry, telemetry
@@ -29,6 +32,7 @@ from service.dispatch.turn import Rules, Turn
 from service.dispatch.watch import Unwatched, Watch, turned
 from service.store import lease, release
 from service.store.announcements import Announcement, announce
+from service.store.locks import Locks
 from workers.pool import ClusterLostError, Reply
 
 __all__ = ["LEASE", "Dispatcher", "LeaseLostError", "Rules", "Workers", "await_lease", "now"]
@@ -39,6 +43,12 @@ log = structlog.get_logger()
 RECONCILE_S = 60.0
 #: how many workers there should be is asked this often
 DEMAND_S = 1.0
+#: a dispatcher that stops looks this often whether a sweep can be locked by now
+DEFERRED_S = 0.1
+_LOCKED = (
+    "another transaction has locked it, so nothing of it is claimed or recorded; a large sweep to "
+    "which criteria are added is free by itself, else see pg_blocking_pids and pg_stat_activity"
+)
 
 
 class Dispatcher:
@@ -49,6 +59,9 @@ class Dispatcher:
     the store. A turn that fails is repeated: replies are kept until they are committed. Should one
     never be recorded, it is not the others' fault: each then gets a turn of its own, and a worker
     whose answer the store refuses is lost.
+
+    No turn waits for a sweep that somebody else has locked. What workers told of it is kept, beside
+    their next answers, until a turn can lock it.
 
     Args:
         sessions: opens store sessions; the loop commits once a turn.
@@ -80,6 +93,8 @@ class Dispatcher:
         self._tell = tell
         self._peers: dict[str, Peer] = {}
         self._replies: dict[str, Reply] = {}
+        self._deferred: list[News] = []
+        self._passed = Passed()
         self._fleet = Fleet(workers, rules)
         self._demanded = 0.0
         self._wake = threading.Event()
@@ -170,7 +185,8 @@ class Dispatcher:
         for lost in self._fleet.missed(self._peers):
             self._replies.setdefault(lost.worker, lost)
         idle = not all(peer.busy for peer in self._peers.values())
-        if self._in_doubt() or self._replies or idle or self._demand_due():
+        waits = self._replies or self._deferred
+        if self._in_doubt() or waits or idle or self._demand_due():
             self._turns()
         self._watch.stands(self._peers.values(), self._fleet.wanted, self._rules.lanes)
         self._tell(self._peers.values())
@@ -187,6 +203,8 @@ class Dispatcher:
         """One turn for all replies; after a turn that failed one for each, then one to order."""
         try:
             if self._one_by_one:
+                for news in list(self._deferred):
+                    self._single_deferred(news)
                 for reply in list(self._replies.values()):
                     self._single(reply)
             self._turn(list(self._replies.values()))
@@ -199,7 +217,7 @@ class Dispatcher:
     def _single(self, reply: Reply) -> None:
         """Records one reply; a worker whose answer cannot be recorded is lost instead."""
         try:
-            self._turn([reply], order=False)
+            self._turn([reply], order=False, due=())
         except LeaseLostError:
             raise
         except Exception as error:
@@ -209,13 +227,34 @@ class Dispatcher:
             why = f"its answer could not be recorded: {error}"
             self._replies[reply.worker] = Reply(reply.worker, error=why)
 
+    def _single_deferred(self, news: News) -> None:
+        """The same for what was deferred: what cannot be recorded counts as lost."""
+        try:
+            self._turn((), order=False, due=[news])
+        except LeaseLostError:
+            raise
+        except Exception as error:
+            if unreachable(error) or not isinstance(news, Ended | Replayed):
+                raise
+            log.exception("answer_refused", worker=news.worker)
+            refused = news.refused()
+            self._deferred = [refused if d == news else d for d in self._deferred]
+
     def _turn(
-        self, replies: Sequence[Reply], *, order: bool = True, park_s: float | None = None
+        self,
+        replies: Sequence[Reply],
+        *,
+        order: bool = True,
+        park_s: float | None = None,
+        due: Sequence[News] | None = None,
     ) -> None:
         """Replies are forgotten, and orders sent, only once the turn is committed.
 
         A commit that fails may have reached the store before the connection broke. Trials that it
         claimed then run there and are held by nobody, so the next turn hands them back.
+
+        Args:
+            due: of what was deferred, that which is tried now; None: all.
         """
         doubt = self._in_doubt()
         began = time.monotonic()
@@ -223,10 +262,10 @@ class Dispatcher:
             hold(session, self._holder)
             world = self._peers, self._rules, now(), self._tempos, self._ledger
             starting = self._fleet.starting(self._peers)
-            turn = Turn(session, *world, self._absence, began, starting)
+            turn = Turn(session, *world, self._absence, began, starting, self._deferred)
             if doubt:
                 turn.reconcile()
-            turn.receive(replies)
+            turn.receive(replies, due)
             if order:
                 turn.order()
             if park_s is not None and self._rules.storage is not None:
@@ -235,7 +274,7 @@ class Dispatcher:
             turn.pacing.end(turn.peers.values())
             storage = self._troubles.lasting(time.monotonic())
             news = announcement(turn.peers.values(), storage, on_demand=self._fleet.elastic)
-            saying = due(self._said, news, time.monotonic() - self._said_at)
+            saying = is_due(self._said, news, time.monotonic() - self._said_at)
             if saying:
                 announce(session, LEASE, self._holder, news, lease.clock(session, now()))
             if time.monotonic() - began > RENEW_S:
@@ -243,7 +282,9 @@ class Dispatcher:
         self._renewed = time.monotonic()
         if saying:
             self._said, self._said_at = news, time.monotonic()
-        if doubt:
+        if not turn.reconciled:
+            self._reconciled = None
+        elif doubt:
             self._reconciled = time.monotonic()
         if demand is not None:
             self._fleet.want(demand)
@@ -258,10 +299,13 @@ class Dispatcher:
             del self._replies[reply.worker]
             self._fleet.answered(reply.worker)
         self._peers = turn.peers
+        self._deferred = turn.deferred
         self._tempos = turn.pacing.tempos
         self._ledger = turn.ledger
         self._absence = turn.absence
         self._warn(turn.unknown)
+        for sweep in self._passed.heard(turn.passed, time.monotonic()):
+            log.warning("sweep_locked", sweep=sweep, for_s=TELL_S, cure=_LOCKED)
         self._ended_steps += turn.ended_steps
         if turn.introduced:
             self._fleet.introduced()
@@ -303,14 +347,13 @@ class Dispatcher:
         log.info("draining", at_most_s=self._rules.drain_s, calls=len(self._training()))
         try:
             self._turn(list(self._replies.values()), order=False, park_s=self._rules.drain_s)
-            while self._training() and (left_s := deadline - time.monotonic()) > 0:
+            while self._unrecorded() and (left_s := deadline - time.monotonic()) > 0:
                 beat()
                 if time.monotonic() - self._renewed > RENEW_S:
                     self._renew()
                 if not self._replies:  # else an order of the last turn could not be sent
-                    replies = self._workers.wait(min(left_s, RENEW_S))
-                    self._replies |= {reply.worker: reply for reply in replies}
-                if self._replies:
+                    self._replies |= {r.worker: r for r in self._heard(left_s)}
+                if self._replies or self._deferred:
                     self._turn(list(self._replies.values()), order=False, park_s=left_s)
         except KeyboardInterrupt:
             log.warning("drain_cut_short", calls=len(self._training()))
@@ -318,6 +361,19 @@ class Dispatcher:
             log.warning("lease_lost", error=str(error))
         except Exception:
             log.exception("drain_failed")
+
+    def _unrecorded(self) -> bool:
+        """Whether something is to be waited for before this dispatcher stops."""
+        return bool(self._training() or self._deferred)
+
+    def _heard(self, left_s: float) -> Sequence[Reply]:
+        """What workers answer soon; where none trains any more it only waits."""
+        least_s = DEFERRED_S if self._deferred else RENEW_S
+        if self._training():
+            return self._workers.wait(min(left_s, least_s))
+        self._wake.wait(min(left_s, least_s))
+        self._wake.clear()
+        return []
 
     def _training(self) -> list[str]:
         """Workers that train and have not answered yet."""
@@ -332,7 +388,7 @@ class Dispatcher:
         """Ends the workers: what they hold is another dispatcher's to run again."""
         self._watch.rests()
         self._fleet.forget(list(self._peers))
-        self._peers, self._replies, self._tempos = {}, {}, {}
+        self._peers, self._replies, self._tempos, self._deferred = {}, {}, {}, []
         self._reconciled, self._said = None, None
         self._absence = Absence(self._fleet.elastic)
 
@@ -342,7 +398,7 @@ class Dispatcher:
         try:
             with self._sessions.begin() as session:
                 hold(session, self._holder)
-                count = release.release_all(session, now=now())
+                count = release.release_all(session, now=now(), locks=Locks(session))
                 lease.drop(session, LEASE, self._holder)
         except LeaseLostError as error:
             log.warning("lease_lost", error=str(error))

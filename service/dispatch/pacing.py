@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from service.dispatch.peers import Peer
 from service.dispatch.tempo import Running, Tempo, recorded, running, trained
 from service.store import forecasts, speeds
+from service.store.locks import Locks
 from service.store.widths import structure_hash
 from workers.messages import Return
 
@@ -20,15 +21,22 @@ class Pacing:
         tempos: sweep -> its pace as it stands before the turn.
         now: the turn's time.
         most_s: the longest that may lie between two turns.
+        locks: the turn's; what is due of a sweep that somebody else has locked is marked later.
 
     Attributes:
         tempos: as they stand after it.
     """
 
     def __init__(
-        self, session: Session, tempos: Mapping[str, Tempo], now: datetime, most_s: float
+        self,
+        session: Session,
+        tempos: Mapping[str, Tempo],
+        now: datetime,
+        most_s: float,
+        locks: Locks,
     ) -> None:
         self._session = session
+        self._locks = locks
         self._now = now
         self.tempos = {sweep: tempo.passed(now, most_s) for sweep, tempo in tempos.items()}
 
@@ -56,7 +64,7 @@ class Pacing:
         for sweep, mine in held.items():
             known = self.tempos.get(sweep) or self._recalled(sweep)
             if known is not None:
-                self.tempos[sweep] = replace(self._marked(sweep, known, mine), since=self._now)
+                self.tempos[sweep] = self._marked(sweep, known, mine)
 
     def _recalled(self, sweep: str) -> Tempo | None:
         """As an earlier dispatcher wrote it down; None of a sweep that was deleted meanwhile."""
@@ -66,11 +74,14 @@ class Pacing:
         return recorded(forecasts.recall(self._session, sweep), size.trials)
 
     def _marked(self, sweep: str, tempo: Tempo, mine: Sequence[Running]) -> Tempo:
+        going = replace(tempo, since=self._now)
         if tempo.since is not None and tempo.due(mine) is None:
-            return tempo
+            return going
+        if not self._locks.has(sweep):  # one that was idle is written down first, then goes on
+            return going if tempo.since is not None else tempo
         size = forecasts.size_of(self._session, sweep)
         if size is None:
-            return tempo
+            return going
         tempo = tempo.sized(size.trials)
         share = tempo.due(mine)
         tempo = tempo if share is None else tempo.marked(share)
@@ -78,4 +89,4 @@ class Pacing:
         known = speeds.of_experiment(self._session, size.experiment)
         found = tempo.end(mine, waiting, known)
         forecasts.keep(self._session, sweep, tempo.record(), found, self._now)
-        return tempo
+        return replace(tempo, since=self._now)

@@ -2,6 +2,9 @@
 
 Nothing outside the transaction changes here: the peers are copied, orders and notes are gathered,
 and the loop adopts them once the transaction is committed. A turn that fails leaves no trace.
+
+It waits for no sweep. One that somebody else has locked is passed: nothing is claimed of it, and
+what workers told of it is deferred to a later turn.
 """
 
 import contextlib
@@ -16,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from service.dispatch.absence import Absence
 from service.dispatch.decide import Slot, Take, Waiting, offered, replayed, stranded
+from service.dispatch.deferred import Ended, Lost, News, Replayed, ReplayLost, ended, lost
 from service.dispatch.filling import decide
 from service.dispatch.pacing import Pacing
 from service.dispatch.peers import Peer, installed, slots
@@ -38,6 +42,7 @@ from service.store import (
     widths,
 )
 from service.store.errors import StateConflictError, UnknownSweepError
+from service.store.locks import Locks
 from workers.messages import (
     Assignment,
     Failure,
@@ -90,6 +95,7 @@ class Turn:
         absence: the classes that sweeps wait for as it stands before it.
         moment: its time by a clock that is never set.
         starting: workers that should soon have described themselves.
+        deferred: what earlier turns could not record.
 
     Attributes:
         peers: the workers as they stand after it.
@@ -103,6 +109,8 @@ class Turn:
         ended_steps: sweep -> steps of its trials that ended.
         needless: files in storage that nobody needs once the turn is committed.
         troubles: what workers said of storage that fails.
+        deferred: what is left to a later turn.
+        reconciled: whether nothing was passed that `reconcile` should have handed back or offered.
     """
 
     def __init__(
@@ -116,12 +124,14 @@ class Turn:
         absence: Absence,
         moment: float,
         starting: frozenset[str] = frozenset(),
+        deferred: Sequence[News] = (),
     ) -> None:
         self._session = session
+        self._locks = Locks(session)
         self._rules = rules
         self._now = now
         self.peers = dict(peers)
-        self.pacing = Pacing(session, tempos, now, rules.patience_s)
+        self.pacing = Pacing(session, tempos, now, rules.patience_s, self._locks)
         self.ledger = ledger.charged(slots(peers, now), now)
         self.absence = absence.met(slots(peers, now))
         self._moment = moment
@@ -134,19 +144,36 @@ class Turn:
         self.notes: list[Note] = []
         self.needless: list[str] = []
         self.troubles: list[str] = []
+        self.deferred = list(deferred)
+        self.reconciled = True
         self._pins: dict[tuple[str, str], bool] = {}
+
+    @property
+    def passed(self) -> frozenset[str]:
+        """Sweeps that somebody else had locked."""
+        return frozenset(self._locks.passed)
 
     def reconcile(self) -> None:
         """Hands back what runs in the store but is held by no worker: only this one claims."""
-        replays.hand_back(self._session, [p.replay for p in self.peers.values() if p.replay])
+        waits = [d.replay for d in self.deferred if isinstance(d, Replayed | ReplayLost)]
+        mine = waits + [p.replay for p in self.peers.values() if p.replay]
+        replays.hand_back(self._session, mine, self._locks)
         held = {pair for peer in self.peers.values() for pair in peer.held}
-        count = release.release_all(self._session, now=self._now, keep=held)
+        held |= {pair for news in self.deferred for pair in news.pairs}
+        count = release.release_all(self._session, now=self._now, keep=held, locks=self._locks)
         if count:
             self._note("warning", "trials_taken_over", trials=count)
+        self.reconciled = not self._locks.passed
+        self._offer()
 
-    def receive(self, replies: Sequence[Reply]) -> None:
-        """Records everything that came back."""
-        returned: dict[str, list[tuple[str, Return]]] = defaultdict(list)
+    def receive(self, replies: Sequence[Reply], due: Sequence[News] | None = None) -> None:
+        """Records everything that came back, and what was deferred.
+
+        Args:
+            due: of what was deferred, that which is tried now; None: all.
+        """
+        news = list(self.deferred if due is None else due)
+        self.deferred = [] if due is None else [d for d in self.deferred if d not in due]
         for reply in replies:
             peer = self.peers.get(reply.worker)
             if peer is None:
@@ -157,19 +184,21 @@ class Turn:
                 places.know(self._session, self._place(reply.worker), reply.value.device, self._now)
                 self._note("info", "worker_ready", worker=reply.worker, node=reply.value.node)
             elif isinstance(reply.value, Return) and peer.replay is not None:
-                self._replayed(reply.worker, peer.replay, reply.value)
+                news += self._reran(reply.worker, peer.replay, reply.value)
             elif isinstance(reply.value, Return):
                 assert peer.pack is not None  # noqa: S101 - a worker answers only an order
                 name = peer.classes[peer.pack.experiment]
-                returned[name].append((reply.worker, reply.value))
+                news += ended(reply.worker, name, peer.sweeps, reply.value)
+                self._answered(reply.worker, reply.value)
                 found = reply.value.widths
                 widths.remember(self._session, peer.pack, name, found, self._now)
                 took = reply.value.lane_steps, reply.value.seconds
                 speeds.add(self._session, peer.pack, name, *took, self._now)
             else:
-                self._lose(reply.worker, reply.lost or reply.error or "no answer")
-        for numerics_id, answers in returned.items():
-            self._record(numerics_id, answers)
+                news += self._lose(reply.worker, reply.lost or reply.error or "no answer")
+        free = self._locks.free(d.sweep for d in news)
+        self.deferred += [d for d in news if d.sweep not in free]
+        self._record([d for d in news if d.sweep in free])
         if self.introduced:
             self.absence = self.absence.met(self._slots())
             self._offer()
@@ -184,6 +213,9 @@ class Turn:
             own = slot is not None and slot.classes[asked.experiment] == asked.pinned
             if slot is None or (slot.classes[asked.experiment] == asked.offered and not own):
                 continue
+            if not self._locks.has(asked.sweep):
+                self.reconciled = False  # so that the next turn offers again
+                continue
             with contextlib.suppress(StateConflictError, UnknownSweepError):  # a user was faster
                 if own:
                     sweeps.resume(self._session, asked.sweep, accept_class=asked.pinned)
@@ -192,40 +224,50 @@ class Turn:
                 numerics = self.peers[slot.name].numerics[asked.experiment]
                 classes.offer(self._session, asked.sweep, numerics)
 
-    def _record(self, numerics_id: str, answers: Sequence[tuple[str, Return]]) -> None:
-        """What workers of one numerics class returned."""
-        outcomes: list[Outcome] = []
-        failures: list[Failure] = []
-        dropped: list[tuple[int, int]] = []
-        of: dict[int, str] = {}
-        fallen: set[str] = set()
-        for worker, answer in answers:
-            of |= {t: s for t, s in self.peers[worker].sweeps.items() if t in answer.checkpointed}
-            self._resumed(worker, answer)
-            outcomes += answer.outcomes
-            failures += answer.failures
-            dropped += answer.dropped
-            self.ended_steps += ended_steps(self.peers[worker].sweeps, answer)
-            self.pacing.answered(self.peers[worker], answer)
-            mine = self.peers[worker].sweeps
-            fallen |= {mine[f.trial] for f in answer.failures if f.trial in mine}
-            self.peers[worker] = self.peers[worker].returned(answer)
+    def _answered(self, worker: str, answer: Return) -> None:
+        """What an answer changes outside the store."""
+        peer = self.peers[worker]
+        self._resumed(worker, answer)
+        self.ended_steps += ended_steps(peer.sweeps, answer)
+        self.pacing.answered(peer, answer)
+        self.peers[worker] = peer.returned(answer)
+
+    def _record(self, news: Sequence[News]) -> None:
+        """What workers told of sweeps that are locked by this turn."""
+        returned: dict[str, list[Ended]] = defaultdict(list)
+        for found in news:
+            if isinstance(found, Ended):
+                returned[found.numerics_id].append(found)
+            elif isinstance(found, Lost):
+                together = found.together
+                release.lose(self._session, found.pairs, now=self._now, together=together)
+                self._judge([found.sweep])
+            elif isinstance(found, Replayed):
+                self._replayed(found)
+            else:
+                replays.lose(self._session, found.replay, self._now)
+        for numerics_id, some in returned.items():
+            self._complete(numerics_id, some)
+
+    def _complete(self, numerics_id: str, some: Sequence[Ended]) -> None:
+        """What ended on workers of one numerics class."""
         done = completion.complete(
             self._session,
-            outcomes=outcomes,
-            failures=failures,
-            dropped=dropped,
+            outcomes=[o for found in some for o in found.outcomes],
+            failures=[f for found in some for f in found.failures],
+            dropped=[pair for found in some for pair in found.dropped],
             numerics_id=numerics_id,
             max_attempts=self._rules.max_attempts,
             now=self._now,
         )
         late = {trial for trial, _ in done.refused}  # the checkpoint is then another attempt's
+        of = {t: found.sweep for found in some if found.sweep for t in found.checkpointed}
         self.needless += [checkpoint_name(s, t) for t, s in of.items() if t not in late]
         for trial, attempt in done.refused:
             self._note("warning", "late_write_refused", trial=trial, attempt=attempt)
         for sweep in done.ended_sweeps:
             self._note("info", "sweep_ended", sweep=sweep)
-        self._judge(fallen)
+        self._judge({found.sweep for found in some if found.failures})
 
     def _judge(self, fallen: Iterable[str]) -> None:
         """Pauses sweeps of which all that was tried first died the same way."""
@@ -245,19 +287,17 @@ class Turn:
             level = "warning" if why else "info"
             self._note(level, "trials_resumed", worker=worker, trials=back, anew=anew, why=why)
 
-    def _lose(self, worker: str, why: str) -> None:
+    def _lose(self, worker: str, why: str) -> Iterable[News]:
         """A worker died, or its trainer broke: its trials run again from the same streams."""
         peer = self.peers.pop(worker)
-        if peer.replay is not None:
-            replays.lose(self._session, peer.replay, self._now)
-        else:
-            release.lose(self._session, sorted(peer.held), now=self._now)
-            self._judge(set(peer.sweeps.values()))
         self.lost[worker] = why, peer.description is not None
-        if peer.description is None and unfit(why) is not None:
-            return  # the fleet says so once, not whenever one was tried there
-        short = why.strip()[-_MOST_WHY:]
-        self._note("warning", "worker_lost", worker=worker, trials=len(peer.held), why=short)
+        if peer.description is not None or unfit(why) is None:  # else the fleet says so, and once
+            short = why.strip()[-_MOST_WHY:]
+            self._note("warning", "worker_lost", worker=worker, trials=len(peer.held), why=short)
+        if peer.replay is not None:
+            sweep = replays.sweep_of(self._session, peer.replay)
+            return [] if sweep is None else [ReplayLost(sweep, worker, peer.replay)]
+        return lost(worker, peer.held, peer.sweeps)
 
     def order(self) -> None:
         """Claims what idle workers should train next, and says what they should drop."""
@@ -310,12 +350,16 @@ class Turn:
         return Demand(count, useless(slots, found, asked))
 
     def _takes(self) -> list[Take]:
-        """What idle workers should claim, by who has had least."""
-        rules = self._rules
+        """What idle workers should claim, by who has had least, of sweeps that can be locked."""
+        rules, slots, queues = self._rules, self._slots(), self._queues()
         limits = {"most": rules.user_trials, "starting": self._young()}
-        found = decide(self._slots(), self._queues(), rules.lanes, self.ledger, **limits)
-        self.ledger = found.ledger
-        return found.takes
+        while True:
+            open_ = [queue for queue in queues if queue.sweep not in self._locks.passed]
+            found = decide(slots, open_, rules.lanes, self.ledger, **limits)
+            named = {take.sweep for take in found.takes}
+            if self._locks.free(named) == named:
+                self.ledger = found.ledger
+                return found.takes
 
     def _young(self) -> int:
         """How many workers should soon have described themselves."""
@@ -337,6 +381,8 @@ class Turn:
         free = [p for p in self.peers.values() if not p.busy and not p.held]
         idle = {pair for p in free for pair in p.classes.items()}
         asked = replays.waiting(self._session, idle) if idle else []
+        ours = self._locks.free(replay.sweep for replay in asked)
+        asked = [replay for replay in asked if replay.sweep in ours]
         found = []
         for name, replay in replayed(self._slots(), asked):
             task = replays.begin(self._session, replay.id, self._place(name))
@@ -346,15 +392,20 @@ class Turn:
             found.append((name, task))
         return found
 
-    def _replayed(self, worker: str, replay: int, answer: Return) -> None:
+    def _reran(self, worker: str, replay: int, answer: Return) -> Iterable[News]:
+        """What a worker tells of a replay."""
+        came: tuple[Outcome | Failure, ...] = (*answer.outcomes, *answer.failures)
+        sweep = replays.sweep_of(self._session, replay) if came else None
+        self.peers[worker] = self.peers[worker].returned(answer)
+        return [Replayed(sweep, worker, replay, came, self._place(worker))] if sweep else []
+
+    def _replayed(self, found: Replayed) -> None:
         """What a replay came to; nothing of it reaches the trial."""
-        every: list[Outcome | Failure] = [*answer.outcomes, *answer.failures]
-        for came in every:
-            place = self._place(worker)
+        for came in found.came:
+            replay, place = found.replay, found.place
             equal = replays.record(self._session, replay, came, place, self._now)
             if equal is False:
                 self._note("warning", "replay_differs", trial=came.trial, worker=place)
-        self.peers[worker] = self.peers[worker].returned(answer)
 
     def _widths(self, before: PackSpec | None, peer: Peer) -> dict[int, int]:
         """What is known of a pack that is new to its worker."""
@@ -369,6 +420,8 @@ class Turn:
         self.absence = self.absence.after(slots, queues, self._moment)
         gone = [] if self._young() else [q for q in lost if self.absence.gone(q, self._moment)]
         for sweep, experiment in {q.sweep: q.pack.experiment for q in gone}.items():
+            if not self._locks.has(sweep):
+                continue  # it is still gone in the next turn
             other = next(p.numerics[experiment] for p in self.peers.values() if p.description)
             name = classes.know(self._session, other)
             reason = sweeps.CODE_CHANGED

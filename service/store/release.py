@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.store.batch import PAIRS, dialect_of
+from service.store.locks import Locks
 from service.store.moves import Fate, Pair, move
 from service.store.settling import advance
 from service.store.suspicion import MOST_LOSSES, spent
@@ -33,14 +34,20 @@ def hand_back(session: Session, pairs: Sequence[Pair], *, now: datetime) -> int:
     return _release(session, [Fate(*pair, "waiting") for pair in pairs], now)
 
 
-def lose(session: Session, pairs: Sequence[Pair], *, now: datetime) -> int:
-    """The same for all that one worker held when it was lost: a loss is counted for each.
+def lose(
+    session: Session, pairs: Sequence[Pair], *, now: datetime, together: int | None = None
+) -> int:
+    """The same for what one worker held when it was lost: a loss is counted for each.
 
     One that was alone is errored once it has lost too many, see `service.store.suspicion`.
+
+    Args:
+        together: how many the worker held; None: these are all.
     """
+    held = len(pairs) if together is None else together
     fates = [Fate(*pair, "waiting", lost=1) for pair in pairs]
-    losses = 1 + losses_of(session, pairs[0][0]) if len(pairs) == 1 else 0
-    if spent(losses, len(pairs)):
+    losses = 1 + losses_of(session, pairs[0][0]) if held == 1 else 0
+    if spent(losses, held):
         why = _WHY.format(losses=losses, most=MOST_LOSSES)
         fates = [Fate(*pair, "errored", why, lost=1) for pair in pairs]
     return _release(session, fates, now)
@@ -64,10 +71,24 @@ def _release(session: Session, fates: Sequence[Fate], now: datetime) -> int:
     return total
 
 
-def release_all(session: Session, *, now: datetime, keep: AbstractSet[Pair] = frozenset()) -> int:
-    """Hands back every running trial but those to keep: what nobody holds any more."""
-    running = session.execute(select(trials.c.id, trials.c.attempt).where(is_in("running")))
-    pairs = [pair for r in running if (pair := (r.id, r.attempt)) not in keep]
+def release_all(
+    session: Session,
+    *,
+    now: datetime,
+    keep: AbstractSet[Pair] = frozenset(),
+    locks: Locks | None = None,
+) -> int:
+    """Hands back every running trial but those to keep: what nobody holds any more.
+
+    Args:
+        locks: where given, trials of sweeps that somebody else has locked are left as they are.
+    """
+    query = select(trials.c.id, trials.c.attempt, trials.c.sweep).where(is_in("running"))
+    running = [r for r in session.execute(query) if (r.id, r.attempt) not in keep]
+    free = {r.sweep for r in running}
+    if locks is not None:
+        free = locks.free(free)
+    pairs = [(r.id, r.attempt) for r in running if r.sweep in free]
     batches = (pairs[i : i + _BATCH] for i in range(0, len(pairs), _BATCH))
     return sum(hand_back(session, batch, now=now) for batch in batches)
 

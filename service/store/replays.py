@@ -23,6 +23,7 @@ from service.evidence.replayed import Replayed
 from service.store.completion import storable, unsigned
 from service.store.errors import NotReplayableError, UnknownSweepError
 from service.store.exclusion import barred
+from service.store.locks import Locks
 from service.store.plans import pack_from
 from service.store.sweeps import lock
 from service.store.sweeps import show as show_sweep
@@ -60,6 +61,7 @@ class Waiting:
     class_id: str
     author: str
     excluded: frozenset[str] = frozenset()
+    sweep: str = ""
 
 
 @dataclass(frozen=True)
@@ -232,7 +234,7 @@ def waiting(session: Session, idle: Collection[tuple[str, str]]) -> list[Waiting
     )
     rows = session.execute(query).all()
     out = {sweep: barred(session, sweep) for sweep in {r.sweep for r in rows}}
-    return [Waiting(i, pack_from(pack), name, by, out[of]) for i, pack, name, by, of in rows]
+    return [Waiting(i, pack_from(pack), name, by, out[of], of) for i, pack, name, by, of in rows]
 
 
 def begin(session: Session, replay: int, worker: str) -> Assignment | None:
@@ -324,9 +326,14 @@ def _end(session: Session, replay: int, now: datetime, worker: str, **values: An
     return _moved(session, replay, "running", ended)
 
 
+def sweep_of(session: Session, replay: int) -> str | None:
+    """The sweep of a replay; None where both are gone."""
+    return session.scalar(select(replays.c.sweep).where(replays.c.id == replay))
+
+
 def _locked(session: Session, replay: int) -> bool:
     """Locks the sweep of a replay; False where both are gone."""
-    sweep = session.scalar(select(replays.c.sweep).where(replays.c.id == replay))
+    sweep = sweep_of(session, replay)
     return sweep is not None and _lock(session, sweep)
 
 
@@ -362,12 +369,18 @@ def lose(session: Session, replay: int, now: datetime) -> None:
     _moved(session, replay, "running", values)
 
 
-def hand_back(session: Session, keep: Iterable[int]) -> int:
-    """Lets replays wait again that run in the store and are held by no worker."""
+def hand_back(session: Session, keep: Iterable[int], locks: Locks | None = None) -> int:
+    """Lets replays wait again that run in the store and are held by no worker.
+
+    Args:
+        locks: where given, those of sweeps that somebody else has locked are left as they are.
+    """
     query = select(replays.c.sweep, replays.c.id).where(_OPEN, replays.c.state == "running")
     kept = set(keep)
     lost = sorted((r.sweep, r.id) for r in session.execute(query) if r.id not in kept)
-    there = {sweep for sweep in dict.fromkeys(s for s, _ in lost) if _lock(session, sweep)}
+    named = {sweep for sweep, _ in lost}
+    free = named if locks is None else locks.free(named)
+    there = {sweep for sweep in sorted(free) if _lock(session, sweep)}
     waits = {"state": "waiting"}
     return sum(_moved(session, replay, "running", waits) for s, replay in lost if s in there)
 
