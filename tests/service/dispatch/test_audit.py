@@ -16,6 +16,7 @@ from tests.service.samples import outcome
 from workers.messages import Assignment, MetricRecord, Order, Outcome, Return, WorkerDescription
 from workers.pool import Reply
 
+pytestmark = pytest.mark.usefixtures("one_hour")
 SIZE = 8
 LANES = 16
 RATE = 0.05

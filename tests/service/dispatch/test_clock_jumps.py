@@ -84,6 +84,7 @@ def no_negative(value: Any) -> bool:
     return not isinstance(value, int | float) or value >= 0
 
 
+@pytest.mark.usefixtures("long_lease")
 @pytest.mark.parametrize("bare", ["postgresql"], indirect=True)
 def test_on_postgresql_a_clock_that_jumps_neither_loses_nor_takes_a_lease(
     engine: Engine, clock: Clock

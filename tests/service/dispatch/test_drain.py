@@ -126,9 +126,8 @@ def test_a_drain_does_not_wait_for_who_could_not_be_told_to_park(
 ) -> None:
     """Nothing is in flight then: it would ask again and again until its time is over."""
     sweep, workers = submit(sessions), Unsendable()
-    drain(
-        Dispatcher(sessions, workers, Rules(4, 1.0, 2, storage=STORED, drain_s=5.0), "me"), workers
-    )
+    rules = Rules(4, 1.0, 2, storage=STORED, drain_s=60.0)
+    drain(Dispatcher(sessions, workers, rules, "me"), workers)
     assert workers.rounds == 1
     assert sorted(workers.discarded) == ["worker-1", "worker-2"]
     now = look(sessions, sweep)

@@ -1,5 +1,6 @@
 """From the flag to a clean report: a broken worker is excluded on real parts."""
 
+import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -34,6 +35,7 @@ def test_an_excluded_worker_gets_nothing_of_the_sweep_and_all_of_others() -> Non
     assert {t.worker for t in takes(slots, [suspects], 8)} == {"b"}
 
 
+@pytest.mark.usefixtures("one_hour")
 def test_flagged_excluded_and_run_again_a_sweep_is_as_if_all_workers_were_honest(
     sqlite: Engine,
 ) -> None:

@@ -26,6 +26,8 @@ from tests.service.dispatch.stand_ins import (
 )
 from tests.service.samples import moment
 
+pytestmark = pytest.mark.usefixtures("long_lease")
+
 
 def running(engine: Engine) -> int:
     """Rows that say that they run."""

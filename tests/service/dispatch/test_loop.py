@@ -9,7 +9,15 @@ from models.catalog import experiment, experiments
 from models.experiment import LiftedExperiment
 from service.dispatch.loop import Dispatcher, LeaseLostError, await_lease, now
 from service.store import lease, sweeps
-from tests.service.dispatch.stand_ins import RULES, FakeWorkers, end_lease, look, run, submit
+from tests.service.dispatch.stand_ins import (
+    RULES,
+    Clock,
+    FakeWorkers,
+    end_lease,
+    look,
+    run,
+    submit,
+)
 from tests.service.samples import NUMERICS, moment
 from workers.messages import Order, Return
 from workers.pool import Reply
@@ -107,15 +115,20 @@ def test_cancelled_trials_are_dropped_by_the_worker_that_holds_them(
 
 
 def test_a_worker_that_dies_before_it_is_known_is_not_started_at_once_again(
-    sessions: sessionmaker[Session],
+    sessions: sessionmaker[Session], clock: Clock
 ) -> None:
+    """But after two seconds."""
     workers = FakeWorkers(1)
     dispatcher = Dispatcher(sessions, workers, RULES, "me")
     dispatcher._peers = dispatcher._fleet.adjust({})
     workers.replies = [Reply("worker-1", lost="no torch")]
+    clock.now += 1.9
     run(dispatcher, 5)
     assert workers.spawned == 1
     assert dispatcher.announcement().workers == 0
+    clock.now += 2.0
+    run(dispatcher, 1)
+    assert workers.spawned == 2
 
 
 def test_stopping_hands_running_trials_back_and_gives_the_lease_up(

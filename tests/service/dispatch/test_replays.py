@@ -299,6 +299,7 @@ def test_a_replay_goes_on_over_many_answers_and_ends_with_its_sweep(sessions: Se
     assert look(sessions, later).state == "finished"
 
 
+@pytest.mark.usefixtures("one_hour")
 def test_a_worker_that_flips_a_fifth_is_named_at_a_rate_that_hides_it(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

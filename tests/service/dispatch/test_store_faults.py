@@ -21,6 +21,7 @@ from service.store.tables import sweeps as rows
 from tests.service.dispatch.stand_ins import (
     RULES,
     Answering,
+    Clock,
     FakeWorkers,
     Faulty,
     gone,
@@ -91,7 +92,7 @@ def test_a_commit_whose_acknowledgement_is_lost_leaves_no_trial_behind(
 
 
 def test_what_runs_but_is_held_by_nobody_is_found_without_any_error(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, clock: Clock
 ) -> None:
     """From time to time the store is compared with what workers hold."""
     writing, workers = session_factory(engine), FakeWorkers(1)
@@ -102,7 +103,7 @@ def test_what_runs_but_is_held_by_nobody_is_found_without_any_error(
         assert claims.claim(session, sweep, 0, 2, worker="nobody", now=moment())
     tick(dispatcher, 20)
     assert running(engine) == 2
-    monkeypatch.setattr(loop, "RECONCILE_S", 0.0)
+    clock.now += loop.RECONCILE_S + 1.0
     tick(dispatcher, 20)
     assert look(writing, sweep).state == "finished"
 

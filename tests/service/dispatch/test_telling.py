@@ -21,7 +21,8 @@ from service.store.engine import session_factory
 from tests.service.dispatch.stand_ins import RULES, FakeWorkers, look, submit
 from workers.messages import PackSpec
 
-WAIT_S = 20
+#: many times what it takes, and many times less than the next look at the queue
+WAIT_S = 60
 PACK = PackSpec("deep_mlp", {}, segment=100, steps=1000, evaluate_every=1, expensive="end")
 
 
@@ -88,15 +89,21 @@ def test_a_write_wakes_the_dispatcher_at_once(
     loop = threading.Thread(target=dispatcher.run, args=(stop, 600.0))
     with waking(here, dispatcher.wake):
         loop.start()
-        sweep = submit(sessions)
-        deadline = time.monotonic() + WAIT_S
-        while look(sessions, sweep).state != "finished":
-            api.publish(WAKE, {})
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        stop.set()
-        api.publish(WAKE, {})
-        loop.join(WAIT_S)
-        assert not loop.is_alive()
+        try:
+            sweep = submit(sessions)
+            deadline = time.monotonic() + WAIT_S
+            while look(sessions, sweep).state != "finished":
+                api.publish(WAKE, {})
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            stop.set()
+            while loop.is_alive():
+                api.publish(WAKE, {})
+                assert time.monotonic() < deadline
+                loop.join(0.05)
+        finally:
+            stop.set()
+            dispatcher.wake()
+            loop.join()
     here.close()
     there.close()
