@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, Route, expect, sync_playwright
 from sqlalchemy import Engine
 
 from service.access.principal import Scope
@@ -108,6 +108,16 @@ def test_a_sweep_refreshes_itself_to_its_findings_without_a_reload(
 def test_a_page_is_told_and_asks_only_when_it_is_not(served: Served, browser_page: Page) -> None:
     """One stream a page, let go of with it; a service without a place for it is asked."""
     sweep = submit(served)
+
+    def never_by_itself(route: Route) -> None:
+        text = route.fetch().text()
+        assert "PERIOD_MS = 2000" in text
+        route.fulfill(
+            body=text.replace("PERIOD_MS = 2000", "PERIOD_MS = 600000"),
+            content_type="text/javascript",
+        )
+
+    browser_page.route("**/refresh.js", never_by_itself)
     asked: list[str] = []
     browser_page.on("request", lambda request: asked.append(request.url))
     browser_page.goto(f"{served.url}/sweeps/{sweep}")
