@@ -1,5 +1,6 @@
 """PostgreSQL is killed with all its backends and started again; dispatcher and API outlive it."""
 
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,17 +31,18 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[Part, Engine]]:
-    """A PostgreSQL of the test's own."""
+def server() -> Iterator[tuple[Part, Engine]]:
+    """A PostgreSQL of the test's own, whose user may enter no folder of pytest's."""
     port = free_port()
-    part = postgres(port, tmp_path)
-    part.start()
-    engine = open_engine(postgres_url(port))
-    until(lambda: there(engine), WAIT_S, part.tail)
-    upgrade(engine)
-    yield part, engine
-    engine.dispose()
-    end(tree(part.pid))
+    with tempfile.TemporaryDirectory(prefix="seedbed-pg-", ignore_cleanup_errors=True) as folder:
+        part = postgres(port, Path(folder))
+        part.start()
+        engine = open_engine(postgres_url(port))
+        until(lambda: there(engine), WAIT_S, part.tail)
+        upgrade(engine)
+        yield part, engine
+        engine.dispose()
+        end(tree(part.pid))
 
 
 def there(engine: Engine) -> bool:
