@@ -86,7 +86,7 @@ def test_a_write_wakes_the_dispatcher_at_once(
     sessions = session_factory(sqlite)
     dispatcher = Dispatcher(sessions, FakeWorkers(1), RULES, "me")
     stop = threading.Event()
-    loop = threading.Thread(target=dispatcher.run, args=(stop, 600.0))
+    loop = threading.Thread(target=dispatcher.run, args=(stop, 600.0), daemon=True)
     with waking(here, dispatcher.wake):
         loop.start()
         try:
@@ -104,6 +104,6 @@ def test_a_write_wakes_the_dispatcher_at_once(
         finally:
             stop.set()
             dispatcher.wake()
-            loop.join()
+            loop.join(5.0)
     here.close()
     there.close()
