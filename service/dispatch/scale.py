@@ -117,9 +117,10 @@ def useless(
 ) -> frozenset[str]:
     """Idle workers that may do nothing of what waits, so that others are asked for.
 
-    Those are workers that were excluded from it, trials and replays alike. Of workers of another
-    numerics class than trials' one at most counts, and only where none is of the class: the next
-    that starts may be of it, or of theirs.
+    Those are workers that were excluded from it, trials and replays alike, of each place the newest
+    alone: who comes in its stead may be at that place too. Of workers of another numerics class
+    than trials' one at most counts, and only where none is of the class: the next that starts may
+    be of it, or of theirs.
     """
 
     def may(slot: Slot) -> bool:
@@ -127,9 +128,10 @@ def useless(
         return trains or any(_replays(slot, some) for some in asked)
 
     idle = [s for s in slots if s.idle and not s.held and s.classes and not may(s)]
-    barred = [s.name for s in idle if may(replace(s, place=""))]
-    foreign = [s.name for s in idle if s.name not in barred] if stranded(slots, queues) else []
-    return frozenset(barred + foreign[:1])
+    barred = [s for s in idle if may(replace(s, place=""))]
+    foreign = [s.name for s in idle if s not in barred] if stranded(slots, queues) else []
+    newest = {slot.place: slot.name for slot in barred}
+    return frozenset([*newest.values(), *foreign[:1]])
 
 
 def _replays(slot: Slot, some: Asked) -> bool:

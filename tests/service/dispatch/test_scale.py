@@ -24,7 +24,7 @@ from tests.service.dispatch.stand_ins import (
     submit,
 )
 from tests.service.samples import moment
-from workers.messages import PackSpec, Return
+from workers.messages import PackSpec, Return, WorkerDescription
 from workers.pool import ClusterLostError, Reply
 
 PACK = PackSpec("deep_mlp", {"depth": 3}, 100, 1000, 1, "end")
@@ -36,6 +36,7 @@ IDLE = Slot("w", idle=True, held=0, pack=None, classes=CLASSES, place="w")
 ASKED = Asked("deep_mlp", "c", 3)
 MANY = [ASKED, Asked("deep_mlp", "gone", 9), Asked("other", "c", 9)]
 BARRED = replace(QUEUE, excluded=frozenset("w"))
+BOTH = replace(QUEUE, excluded=frozenset("vw"))
 ELASTIC = Rules(lanes=4, slice_s=1.0, max_attempts=2, least=0, idle_s=30.0)
 
 
@@ -92,6 +93,10 @@ def test_the_options_bound_it(asked: int, least: int, most: int, expected: int) 
         ([IDLE], [BARRED, replace(QUEUE, sweep="two")], ""),
         ([IDLE, replace(IDLE, name="v", place="v")], [BARRED], "w"),
         ([replace(IDLE, classes={})], [BARRED], ""),  # it has not said yet who it is
+        # a successor at its place may do no more: it has none
+        ([IDLE, replace(IDLE, name="v")], [BARRED], "v"),
+        ([IDLE, replace(IDLE, name="v", place="v")], [BOTH], "vw"),
+        ([IDLE, replace(IDLE, name="v")], [BARRED, replace(QUEUE, pinned="d")], "v"),
         # of another class: one, and only where none is of it
         ([IDLE, replace(IDLE, name="v")], [replace(QUEUE, pinned="d")], "w"),
         ([IDLE, replace(FULL, classes={"deep_mlp": "d"})], [replace(QUEUE, pinned="d")], ""),
@@ -131,6 +136,7 @@ def test_replays_that_no_worker_can_run_ask_for_none(
         ([replace(ASKED, excluded=frozenset("w"))], [IDLE], [QUEUE], ""),
         ([replace(ASKED, excluded=frozenset("w")), ASKED], [IDLE], [], ""),
         ([ASKED], [IDLE], [BARRED], ""),
+        ([replace(ASKED, excluded=frozenset("w"))], [IDLE, replace(IDLE, name="v")], [], "v"),
         (MANY[1:], [IDLE], [], ""),  # of another class: they ask for nobody
     ],
 )
@@ -282,6 +288,48 @@ def test_replays_do_not_keep_up_a_worker_that_is_excluded_from_them(
         assert replays.counts(session, sweep)["equal"] == 1
     asking(dispatcher, clock, 40)
     assert dispatcher.announcement().workers == 0
+
+
+class OneNode(FakeWorkers):
+    """Workers of one node."""
+
+    def __init__(self, size: int, node: str) -> None:
+        super().__init__(size)
+        self.node = node
+
+    def spawn(self) -> str:
+        name = super().spawn()
+        here = WorkerDescription(self.numerics, node=self.node)
+        self.replies[-1] = replace(self.replies[-1], value=here)
+        return name
+
+
+@pytest.mark.parametrize("replayed", [False, True])
+def test_on_a_node_that_is_excluded_one_worker_more_than_wanted_is_up(
+    sessions: sessionmaker[Session], clock: Clock, replayed: bool
+) -> None:
+    """Who comes in the stead of one is there as well, and is followed after its idle time only."""
+    first = Dispatcher(sessions, OneNode(3, "n"), ELASTIC, "one")
+    sweep = submit(sessions, grid={}, seeds=1, cohort=1)
+    asking(first, clock, 10)
+    with sessions.begin() as session:
+        exclusion.exclude(session, sweep, "n", "it lies", now=moment())
+    end_lease(sessions)
+    if replayed:
+        asking(Dispatcher(sessions, OneNode(3, "m"), ELASTIC, "two"), clock, 10)
+        assert look(sessions, sweep).state == "finished"
+        end_lease(sessions)
+        with sessions.begin() as session:
+            replays.ask(session, 1, None, moment())
+    workers = OneNode(8, "n")
+    dispatcher = Dispatcher(sessions, workers, ELASTIC, "three")
+    most = 0
+    for _ in range(300):
+        asking(dispatcher, clock, 1)
+        most = max(most, dispatcher.announcement().workers)
+    assert most == 2
+    assert 2 < workers.spawned <= 2 + 2 * 330 / ELASTIC.idle_s
+    assert workers.orders == []
 
 
 def test_replays_of_a_class_without_workers_keep_none(
