@@ -1,8 +1,8 @@
 """Checks API keys: argon2 once, then from memory for a while; a revoked key is noticed in seconds.
 
 What is remembered of a key is an HMAC of it under a secret of this process, never the key: memory
-that leaks opens nothing. That a key fits its stored hash never changes, so it is remembered for ten
-minutes; whether it is revoked or expired is read again every two seconds.
+that leaks opens nothing. That a key fits its stored hash never changes, so it is remembered until
+ten minutes after its last use; whether it is revoked or expired is read again every two seconds.
 """
 
 import hmac
@@ -28,7 +28,7 @@ from service.access.principal import Principal, held
 from service.store import keys, logins
 from service.store.keys import Key
 
-#: that a key fits is remembered for so long
+#: that a key fits is remembered for so long after its last use
 FITS_S = 600.0
 #: what the store says of a key is remembered for so long
 FRESH_S = 2.0
@@ -148,14 +148,14 @@ class Keyring:
             key = keys.find(session, name)
         same = known is not None and key is not None and known.key.hash == key.hash
         if key is None or not (same or self._verify(key.hash, text)):
+            self._forget(digest)
             self._wrong.failed(address, name)
             raise BadKeyError(
                 f"there is no API key {name}, or its secret is another",
                 "check the key; an admin makes one with `seedbed keys create`",
             )
         now = self._clock()
-        fits_until = known.fits_until if known is not None and same else now + FITS_S
-        self._remember(digest, _Known(key, fits_until, now + FRESH_S))
+        self._remember(digest, _Known(key, now + FITS_S, now + FRESH_S))
         return self._principal(key)
 
     def by_session(self, session: str) -> Principal:
@@ -171,9 +171,14 @@ class Keyring:
         """Who this is by now whose key, log-in or token was good before; asks the store alone.
 
         Raises:
-            BadKeyError: it opens nothing any more.
+            BadKeyError: it opens nothing any more; that it has expired needs no store.
             SQLAlchemyError: the store does not answer.
         """
+        if principal.until_s is not None and principal.until_s <= self._now().timestamp():
+            raise BadKeyError(
+                f"the key, log-in or token of {principal.name} has expired",
+                "ask for a new one, or log in again at /login",
+            )
         if principal.session:
             return self._by_login(principal.session)
         if principal.key:
@@ -182,8 +187,6 @@ class Keyring:
             if key is None:
                 raise BadKeyError(f"there is no API key {principal.key} any more", _NEW)
             return self._principal(key)
-        if principal.until_s is not None and principal.until_s <= self._now().timestamp():
-            raise BadKeyError("the token has expired", "ask the issuer for a new token")
         return principal
 
     def _by_login(self, hashed: str) -> Principal:
@@ -191,7 +194,9 @@ class Keyring:
             found = logins.find(reading, hashed)
         if found is None or found.expires_at <= self._now():
             raise BadKeyError("the log-in has ended", "log in again at /login")
-        return replace(self._principal(found.key), session=hashed)
+        opened, ends_s = self._principal(found.key), found.expires_at.timestamp()
+        until_s = ends_s if opened.until_s is None else min(opened.until_s, ends_s)
+        return replace(opened, session=hashed, until_s=until_s)
 
     def _principal(self, key: Key) -> Principal:
         """Of a key whose secret was right.
@@ -205,7 +210,8 @@ class Keyring:
         if key.expires_at is not None and key.expires_at <= now:
             raise BadKeyError(f"API key {key.id} expired at {key.expires_at:%Y-%m-%d %H:%M}", _NEW)
         self._touch(key.id, now)
-        return Principal(key.owner, held(key.scope), key.id)
+        until_s = None if key.expires_at is None else key.expires_at.timestamp()
+        return Principal(key.owner, held(key.scope), key.id, until_s=until_s)
 
     def _verify(self, stored: str, text: str) -> bool:
         try:
@@ -227,6 +233,10 @@ class Keyring:
             self._known.move_to_end(digest)
             while len(self._known) > MOST:
                 self._known.popitem(last=False)
+
+    def _forget(self, digest: bytes) -> None:
+        with self._lock:
+            self._known.pop(digest, None)
 
     def _touch(self, key: str, now: datetime) -> None:
         """Writes down when the key was used, apart: a reader waits for no writer's lock."""

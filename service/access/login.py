@@ -117,4 +117,6 @@ def network(address: str) -> str:
         return address
     if isinstance(found, ipaddress.IPv4Address):
         return address
+    if found.ipv4_mapped is not None:  # as a socket of both kinds names an IPv4 client
+        return str(found.ipv4_mapped)
     return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))

@@ -41,6 +41,7 @@ KEYS_S = 600.0
 _WELL_KNOWN = "/.well-known/openid-configuration"
 _MOST_BYTES = 1 << 20
 _LONGEST = 8192
+_LAST_S = 253_402_300_799  # the year 9999 ends
 _CURE = "ask the issuer for a new token, meant for this service"
 _NAME = NAME.removeprefix("^").removesuffix("$")
 
@@ -130,7 +131,8 @@ class Tokens:
         listed = values if isinstance(values, list | tuple) else ()
         known = [self._scopes[v] for v in listed if isinstance(v, str) and v in self._scopes]
         scopes = frozenset().union(*(held(scope) for scope in known))
-        return Principal(name, scopes, until_s=float(int(claims["exp"]) + LEEWAY_S))
+        until_s = min(int(claims["exp"]), _LAST_S) + LEEWAY_S
+        return Principal(name, scopes, until_s=float(until_s))
 
     def _known(self, kid: str) -> jwt.PyJWK | None:
         """A key that the issuer published not long ago."""

@@ -30,7 +30,8 @@ class Principal:
         scopes: all that they hold.
         key: the id of the API key, '' without one.
         session: the hash of the id of the dashboard's session, '' without one.
-        until_s: when their token opens nothing more, in seconds since 1970; None without one.
+        until_s: when their key, log-in or token expires, in seconds since 1970; None of one that
+            does not.
     """
 
     name: str

@@ -69,13 +69,14 @@ async def events(
             heading = now.heading
             yield ServerSentEvent(event="state", data=heading)
         now = feed.now  # each time anew: while the client took the last, there may have been news
-        if now is not None and now.text and now != told:
+        if now is not None and now.text and now != told and not permit.over:
             told = now
             yield ServerSentEvent(event="progress", raw_data=now.text, id=now.id)
-        if feed.telemetry is not None and feed.telemetry is not telemetry:
+        fresh = feed.telemetry is not None and feed.telemetry is not telemetry
+        if fresh and not permit.over:
             telemetry = feed.telemetry
             yield ServerSentEvent(event="telemetry", data=telemetry)
         if feed.over and seen == feed.number:
-            if feed.now is not None and feed.now.over:
+            if feed.now is not None and feed.now.over and not permit.over:
                 yield ServerSentEvent(event="end", data=feed.now.heading)
             return

@@ -6,6 +6,7 @@ the store every few seconds, for each key or log-in that follows any.
 
 import asyncio
 import contextlib
+import contextvars
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
@@ -60,7 +61,9 @@ class Permits:
         if entry is None or entry.permit.over:
             permit = Permit()
             watch = self._watch(permit, principal, needed, self._still)
-            entry = self._watched[which] = _Watched(permit, asyncio.create_task(watch))
+            context = contextvars.Context()  # of no request: it outlives the one that begins it
+            task = asyncio.create_task(watch, context=context)
+            entry = self._watched[which] = _Watched(permit, task)
         entry.streams += 1
         try:
             yield entry.permit
@@ -88,7 +91,7 @@ class Permits:
             except BadKeyError as error:
                 why = error.detail
             except SQLAlchemyError:
-                continue  # it tells a stream nothing either
+                continue  # who was revoked nobody can say now; who expired needs no store
             except Exception:
                 log.exception("permit_failed", key=principal.key)
                 why = "whether they still may could not be asked"

@@ -4,6 +4,7 @@ The forms work without a script. That they come from the service's own pages is 
 Origin (service.api.body, service.api.guard), so that no other site logs anybody in or out.
 """
 
+import math
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import parse_qs
@@ -13,7 +14,7 @@ import structlog
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from service.access.keyring import BadKeyError
+from service.access.keyring import BadKeyError, ManyWrongError
 from service.access.login import LASTS, cookie, draw_session, hash_of, local_path
 from service.access.principal import STRANGER, Principal
 from service.api.identity import PrincipalDep
@@ -47,11 +48,11 @@ async def log_in(request: Request, state: StateDep) -> Response:
     wait_s = state.attempts.wait_s(address)
     if wait_s > 0:
         problem = f"too many attempts; try again in {wait_s / 60:.0f} minutes"
-        reply = render("login.html", 429, wanted=wanted, problem=problem)
-        reply.headers["Retry-After"] = str(int(wait_s) + 1)
-        return reply
+        return _later(wanted, problem, wait_s)
     try:
         principal = await state.door.by_key(text, address)
+    except ManyWrongError as error:  # it was not looked at: nothing failed
+        return _later(wanted, f"{error.detail}: {error.cure}", error.wait_s)
     except BadKeyError as error:
         state.attempts.failed(address)
         log.warning("log_in_refused", client=address, why=error.detail)
@@ -75,6 +76,12 @@ def log_out(request: Request, state: StateDep, principal: PrincipalDep) -> Respo
             state.journal.write(session, done)
     reply = RedirectResponse("/login", 303)
     reply.headers["Set-Cookie"] = cookie("", secure=request.url.scheme == "https")
+    return reply
+
+
+def _later(wanted: str, problem: str, wait_s: float) -> Response:
+    reply = render("login.html", 429, wanted=wanted, problem=problem)
+    reply.headers["Retry-After"] = str(math.ceil(wait_s))
     return reply
 
 

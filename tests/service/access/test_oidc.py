@@ -89,6 +89,10 @@ def test_groups_stand_for_scopes_and_others_for_none(issuer: Issuer) -> None:
         assert (found.name, len(found.scopes)) == ("ada l", scopes), groups
 
 
+def test_a_token_for_ever_opens(issuer: Issuer, tokens: Tokens) -> None:
+    assert tokens.find(issuer.token(exp=10**400)).name == "ada"
+
+
 PAST, COMING = time.time() - 3600, time.time() + 3600
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"exp": PAST}, "has expired"),

@@ -307,6 +307,22 @@ async def test_a_slow_client_gets_the_newest_and_nothing_piles_up() -> None:
     ]
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("taken", [1, 2, 3, 4])
+async def test_a_slow_reader_is_told_nothing_after_its_permit_is_over(taken: int) -> None:
+    """Whichever event it was taking meanwhile."""
+    feed = Feed("s", lambda _: {}, CapacityLimiter(1))
+    feed.now = Look("1", "finished", None, "{}", over=True)
+    feed.hear({"running": 1, "share": None})
+    feed.end()
+    permit = Permit()
+    stream = events(feed, permit)
+    told = [(await anext(stream)).event for _ in range(taken)]
+    assert told == [None, "state", "progress", "telemetry"][:taken]
+    permit.over = True
+    assert [event async for event in stream] == []
+
+
 def test_events_reach_clients_of_every_process_on_one_redis(
     sqlite: Engine, tmp_path: Path, redis_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

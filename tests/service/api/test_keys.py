@@ -189,8 +189,42 @@ def test_wrong_secrets_cost_an_address_few_checks_and_nobody_else_anything(
         ring.find(wrong(key, 99), ADDRESS)
 
 
+def test_a_key_in_steady_use_never_falls_under_anothers_wrong_secrets(
+    keyed: Keyed, ring: Keyring, clock: Clock
+) -> None:
+    """Both from one address, for longer than a key is remembered after its last use."""
+    key = keyed.key("sue")
+    ring.find(key, ELSEWHERE)
+    for second in range(1500):
+        with pytest.raises(BadKeyError):
+            ring.find(wrong(key, second), ADDRESS)
+        assert (ring.fresh(key) or ring.find(key, ADDRESS)).name == "sue"
+        clock.pass_(1.0)
+
+
+def test_a_key_whose_hash_is_another_by_now_is_known_no_more(
+    keyed: Keyed, ring: Keyring, checks: list[str]
+) -> None:
+    """Or each use of it would cost a check, past the line for argon2 and however many failed."""
+    key, another = keyed.key("sue"), keyed.key("sue")
+    ring.find(key, ADDRESS)
+    with keyed.writing.begin() as session:
+        other = keys.find(session, str(id_of(another)))
+        assert other is not None
+        session.execute(
+            api_keys.update().where(api_keys.c.id == id_of(key)).values(hash=other.hash)
+        )
+    for _ in range(MOST_WRONG):
+        with pytest.raises(BadKeyError, match="or its secret is another"):
+            ring.find(key, ADDRESS)
+        assert not ring.fits(key)
+    with pytest.raises(ManyWrongError):
+        ring.find(key, ADDRESS)
+    assert len(checks) == 1 + MOST_WRONG
+
+
 def test_a_key_that_never_was_is_refused_as_one_that_is(ring: Keyring) -> None:
-    """Or the refusal would tell which there are."""
+    """By the same words; its time may tell which there are, and ids are no secrets."""
     never = "sb_" + "0" * 16 + "_" + "0" * 48
     for _ in range(MOST_WRONG):
         with pytest.raises(BadKeyError, match="or its secret is another"):
@@ -254,7 +288,7 @@ def test_a_key_revoked_or_expired_is_noticed_from_the_store_alone(
 
 
 def test_who_has_not_the_secret_learns_nothing_of_a_key(keyed: Keyed, ring: Keyring) -> None:
-    """A wrong secret of a revoked key reads as that of a key that never was."""
+    """A wrong secret of a revoked key reads as one of a key that never was; its time may differ."""
     revoked = keyed.revoked("rex")
     wrong = revoked[:-1] + ("0" if revoked[-1] != "0" else "1")
     for key in (wrong, "sb_" + "0" * 16 + "_" + "0" * 48):

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine, delete
 from sqlalchemy.exc import OperationalError
+from structlog.contextvars import bound_contextvars, get_contextvars
 from structlog.testing import capture_logs
 
 from service.access.keyring import BadKeyError, Keyring
@@ -155,8 +156,35 @@ def test_a_token_opens_nothing_once_it_has_expired(sqlite: Engine) -> None:
         ring.still(Principal("ada", held(Scope.READ), until_s=time.time() - 1))
 
 
-def away() -> Principal:
+def away(*_: object) -> Principal:
     raise OperationalError("SELECT", {}, Exception("away"))
+
+
+def test_what_has_expired_is_over_while_the_store_is_away(
+    sqlite: Engine, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key, and a log-in that ends before its key or with it."""
+    start = datetime.now(UTC)
+    now = [start]
+    ring = Keyring(reading_factory(sqlite), session_factory(sqlite), now=lambda: now[0])
+    hour = timedelta(hours=1)
+    text = key(served, start + 2 * hour)
+    with session_factory(served.engine).begin() as session:
+        for name, lasts in (("brief", hour), ("long", 3 * hour)):
+            until = start + lasts
+            logins.begin(session, hash_of(name), id_of(text), now=start, expires_at=until)
+    found = {name: ring.by_session(name) for name in ("brief", "long")}
+    found["key"] = ring.find(text, ADDRESS)
+    ring.settle()
+    monkeypatch.setattr(keys, "find", away)
+    monkeypatch.setattr(logins, "find", away)
+    for name, lasts in (("brief", hour), ("long", 2 * hour), ("key", 2 * hour)):
+        now[0] = start + lasts - timedelta(seconds=1)
+        with pytest.raises(OperationalError):
+            ring.still(found[name])
+        now[0] = start + lasts
+        with pytest.raises(BadKeyError, match="has expired"):
+            ring.still(found[name])
 
 
 @pytest.mark.anyio
@@ -185,6 +213,25 @@ async def test_a_scope_that_is_taken_ends_it_and_a_store_that_is_away_does_not(
     assert asked == 4
     assert [line["event"] for line in logged] == ["streams_ended"]
     assert found._watched == {}
+
+
+@pytest.mark.anyio
+async def test_the_end_of_a_callers_streams_is_no_line_of_the_first_ones_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(permits, "AGAIN_S", 0.0)
+    seen = []
+
+    async def still(_: Principal) -> Principal:
+        seen.append(get_contextvars())
+        raise BadKeyError("revoked", "")
+
+    found = Permits(still)
+    with bound_contextvars(request_id="first"):
+        async with found.of(SUE, Scope.READ):
+            [watched] = found._watched.values()
+            await asyncio.wait_for(watched.task, 20)
+    assert seen == [{}]
 
 
 @pytest.mark.anyio

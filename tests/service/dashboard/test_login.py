@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from service.access.key import id_of
+from service.access.keyring import MOST_WRONG, WRONG_S
 from service.access.login import MOST_FAILED, WITHIN_S, Attempts, hash_of, local_path
 from service.store import activity, keys
 from service.store.tables import sessions
@@ -189,6 +190,30 @@ async def test_attempts_that_fail_are_counted_by_address(
     assert 0 < int(refused.headers["retry-after"]) <= WITHIN_S + 1
     async with keyed.client(key) as api:
         assert (await api.get(SWEEPS)).status_code == 200
+
+
+async def test_a_key_that_is_not_looked_at_is_no_failed_attempt(
+    keyed: Keyed, browser: httpx.AsyncClient
+) -> None:
+    """Others of the address sent wrong secrets of it."""
+    key, another = keyed.key("sue"), keyed.key("sam")
+    async with keyed.client(key[:-1] + ("0" if key[-1] != "0" else "1")) as guesses:
+        for _ in range(MOST_WRONG):
+            assert (await guesses.get(SWEEPS)).status_code == 401
+    for _ in range(MOST_FAILED):
+        refused = await log_in(browser, key, next="/docs")
+        assert refused.status_code == 429
+        assert 0 < int(refused.headers["retry-after"]) <= WRONG_S
+        assert "wrong secrets of API key" in refused.text
+        assert 'value="/docs"' in refused.text
+    assert (await log_in(browser, another)).status_code == 303
+
+
+def test_an_ipv4_client_of_a_socket_of_both_kinds_is_itself() -> None:
+    attempts = Attempts(lambda: 0.0, most=1)
+    attempts.failed("::ffff:192.0.2.1")
+    assert attempts.wait_s("::ffff:192.0.2.2") == 0
+    assert attempts.wait_s("192.0.2.1") == WITHIN_S
 
 
 def test_an_address_may_try_again_after_a_while_and_a_whole_ipv6_network_is_one() -> None:
