@@ -9,7 +9,7 @@ deterministic, so that an honest worker's come out the same.
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -217,6 +217,15 @@ def banned(session: Session) -> dict[str, frozenset[str]]:
 def barred(session: Session, sweep: str) -> frozenset[str]:
     """Workers that get none of a sweep's trials; where its lock is held, none joins them."""
     return frozenset(session.scalars(_BARRED, {"of": sweep}))
+
+
+def barred_of(session: Session, among: Collection[str]) -> dict[str, frozenset[str]]:
+    """Each of these sweeps -> workers that get none of its trials."""
+    found: dict[str, set[str]] = {sweep: set() for sweep in among}
+    query = select(exclusions.c.sweep, exclusions.c.worker)
+    for r in session.execute(query.where(exclusions.c.sweep.in_(sorted(found)))) if found else ():
+        found[r.sweep].add(r.worker)
+    return {sweep: frozenset(workers) for sweep, workers in found.items()}
 
 
 _BARRED = select(exclusions.c.worker).where(exclusions.c.sweep == bindparam("of"))

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from service.evidence.replayed import Replayed
 from service.store.completion import storable, unsigned
 from service.store.errors import NotReplayableError, UnknownSweepError
-from service.store.exclusion import barred
+from service.store.exclusion import barred_of
 from service.store.locks import Locks
 from service.store.plans import pack_from
 from service.store.sweeps import lock
@@ -198,7 +198,7 @@ def asked(session: Session) -> list[Asked]:
         .order_by(*kind)
     )
     rows = session.execute(query).all()
-    out = {sweep: barred(session, sweep) for sweep in {r.sweep for r in rows}}
+    out = barred_of(session, {r.sweep for r in rows})
     return [Asked(experiment, name, n, out[of]) for of, experiment, name, n in rows]
 
 
@@ -233,7 +233,7 @@ def waiting(session: Session, idle: Collection[tuple[str, str]]) -> list[Waiting
         .limit(_OFFERED)
     )
     rows = session.execute(query).all()
-    out = {sweep: barred(session, sweep) for sweep in {r.sweep for r in rows}}
+    out = barred_of(session, {r.sweep for r in rows})
     return [Waiting(i, pack_from(pack), name, by, out[of], of) for i, pack, name, by, of in rows]
 
 

@@ -10,8 +10,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.store import exclusion, replays, sweeps
+from service.store.classes import class_id
 from service.store.tables import trials
-from tests.service.samples import moment, outcome
+from tests.service.samples import NUMERICS, moment, outcome
+from tests.service.store.test_batches import watched
 from tests.service.store.test_conformance import create
 from tests.service.store.test_exclusion import exclude, trained
 from workers.messages import Assignment, Failure
@@ -19,13 +21,13 @@ from workers.messages import Assignment, Failure
 Sessions = sessionmaker[Session]
 
 
-def asked(sessions: Sessions) -> tuple[str, int, int]:
-    """A sweep at its end, a trial of the worker that will be excluded, and a replay of it."""
+def asked(sessions: Sessions, worker: str = "b") -> tuple[str, int, int]:
+    """A sweep at its end, a trial of a worker, and a replay of it; b will be excluded."""
     sweep = create(sessions)
     trained(sessions, sweep)
     with sessions.begin() as session:
         trial = session.scalars(
-            select(trials.c.id).where(trials.c.sweep == sweep, trials.c.worker == "b").limit(1)
+            select(trials.c.id).where(trials.c.sweep == sweep, trials.c.worker == worker).limit(1)
         ).one()
         return sweep, trial, replays.ask(session, trial, None, moment())
 
@@ -44,6 +46,28 @@ def state(sessions: Sessions, sweep: str) -> tuple[Any, Any]:
 
 
 ENDED = ("failed", "the outcome was excluded")
+
+
+def test_what_waits_is_read_by_as_few_statements_for_many_sweeps_as_for_one(
+    engine: Engine, sessions: Sessions
+) -> None:
+    """Each with the workers that were excluded from it."""
+
+    def look() -> tuple[int, list[frozenset[str]], list[frozenset[str]]]:
+        with sessions() as session, watched(engine) as statements:
+            offered = replays.waiting(session, {("deep_mlp", class_id(NUMERICS))})
+            wait = replays.asked(session)
+        return len(statements), [w.excluded for w in offered], [w.excluded for w in wait]
+
+    asked(sessions)
+    one, *none = look()
+    assert none == [[frozenset()]] * 2
+    for _ in range(3):
+        exclude(sessions, asked(sessions, "a")[0])
+    many, offered, wait = look()
+    assert many == one
+    assert offered == [frozenset(), *[frozenset("b")] * 3]
+    assert sorted(map(len, wait)) == [0, 1, 1, 1]
 
 
 def test_a_replay_that_has_failed_since_it_was_offered_is_not_begun(sessions: Sessions) -> None:
