@@ -17,18 +17,21 @@ def moment(value: datetime | None) -> str | None:
 
 
 def cure_of(view: SweepView) -> str | None:
-    """What to do about a sweep that the service paused."""
+    """What to do about a sweep that the service paused, though a user may have since."""
     if view.reason == FAILING:
         return (
             "mend what its first trials died of and submit it again, or let it go on with "
             f"`seedbed resume {view.id}`: it is not paused for this twice"
         )
-    if view.reason != CODE_CHANGED:
+    if view.reason == CODE_CHANGED:
+        back = "go back and it goes on by itself"
+    elif view.state == "paused" and view.offered_class is not None:  # a user paused it since
+        back = f"go back and let it go on with `seedbed resume {view.id}`"
+    else:
         return None
     return (
         f"the code or machine that trains changed; accept that results will be of both numerics "
-        f"classes with `seedbed resume {view.id} --accept-class {view.offered_class}`, or go back "
-        "and it goes on by itself"
+        f"classes with `seedbed resume {view.id} --accept-class {view.offered_class}`, or {back}"
     )
 
 

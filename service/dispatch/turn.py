@@ -216,13 +216,12 @@ class Turn:
             if not self._locks.has(asked.sweep):
                 self.reconciled = False  # so that the next turn offers again
                 continue
-            with contextlib.suppress(StateConflictError, UnknownSweepError):  # a user was faster
-                if own:
-                    sweeps.resume(self._session, asked.sweep, accept_class=asked.pinned)
+            with contextlib.suppress(UnknownSweepError):  # a user was faster
+                if not own:
+                    numerics = self.peers[slot.name].numerics[asked.experiment]
+                    classes.offer(self._session, asked.sweep, numerics)
+                elif classes.back(self._session, asked.sweep):
                     self._note("info", "sweep_resumed", sweep=asked.sweep, numerics=asked.pinned)
-                    continue
-                numerics = self.peers[slot.name].numerics[asked.experiment]
-                classes.offer(self._session, asked.sweep, numerics)
 
     def _answered(self, worker: str, answer: Return) -> None:
         """What an answer changes outside the store."""

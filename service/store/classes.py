@@ -9,11 +9,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from service.store.batch import dialect_of
-from service.store.sweeps import CODE_CHANGED, lock
+from service.store.sweeps import CODE_CHANGED, lock, resume
 from service.store.tables import numerics_classes, sweep_classes, sweeps
 from workers.messages import class_id
 
-__all__ = ["Asked", "asked", "class_id", "classes_of", "know", "offer", "pin"]
+__all__ = ["Asked", "asked", "back", "class_id", "classes_of", "know", "offer", "pin"]
 
 
 def know(session: Session, numerics: Mapping[str, str]) -> str:
@@ -52,6 +52,19 @@ def offer(session: Session, sweep: str, numerics: Mapping[str, str]) -> None:
     if (row["state"], row["reason"]) == ("paused", CODE_CHANGED):
         name = know(session, numerics)
         session.execute(update(sweeps).where(sweeps.c.id == sweep).values(offered_class=name))
+
+
+def back(session: Session, sweep: str) -> bool:
+    """Lets a sweep go on as its own class is back; whether it was still paused for want of it.
+
+    Raises:
+        UnknownSweepError: there is no such sweep.
+    """
+    row = lock(session, sweep)
+    asks = (row["state"], row["reason"]) == ("paused", CODE_CHANGED)
+    if asks:
+        resume(session, sweep, accept_class=row["class_id"])
+    return asks
 
 
 def classes_of(session: Session, sweep: str) -> set[str]:

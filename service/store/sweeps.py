@@ -240,7 +240,7 @@ def pause(
     """Stops claims; what trains goes on to its end.
 
     A pause without a reason is a user's. It takes the place of one for changed code, which would
-    end by itself; any other pause stays as it is.
+    end by itself, and the class stays offered; any other pause stays as it is.
 
     Raises:
         StateConflictError: the sweep has ended or is being cancelled.
@@ -249,7 +249,7 @@ def pause(
     state = _state(row)
     if state == "paused":
         if reason is None and row["reason"] == CODE_CHANGED:
-            _set(session, sweep, reason=None, offered_class=None)
+            _set(session, sweep, reason=None)
         return
     if state not in ("waiting", "running"):
         raise _conflict(sweep, state, "paused", "only a waiting or running sweep is paused")
@@ -260,13 +260,16 @@ def resume(session: Session, sweep: str, *, accept_class: str | None = None) -> 
     """Lets a paused sweep go on; after a change of code only with the class that is accepted.
 
     The class that it keeps to needs no acceptance: it goes on unchanged, once workers are of it.
+    Where a user's pause took the place of one for changed code, either class may be accepted, and
+    without one it goes on with the class that it keeps to.
 
     Raises:
         StateConflictError: the sweep is not paused, the class offered was not accepted, or none
             was offered.
     """
     row = lock(session, sweep)
-    asked = row["state"] == "paused" and row["reason"] == CODE_CHANGED
+    changed, offered, own = row["reason"] == CODE_CHANGED, row["offered_class"], row["class_id"]
+    asked = row["state"] == "paused" and (changed or offered is not None)
     if accept_class is not None and not asked:
         raise StateConflictError(
             f"accept_class {accept_class!r} came for sweep {sweep}, which is {row['state']} and "
@@ -277,9 +280,8 @@ def resume(session: Session, sweep: str, *, accept_class: str | None = None) -> 
         return
     if row["state"] != "paused":
         raise _conflict(sweep, _state(row), "resumed", "only a paused sweep is resumed")
-    offered, own = row["offered_class"], row["class_id"]
-    back = accept_class == own or (accept_class is None and offered == own)
-    if row["reason"] == CODE_CHANGED and not back and accept_class != offered:
+    back = accept_class == own or (accept_class is None and (offered == own or not changed))
+    if asked and not back and accept_class != offered:
         raise StateConflictError(
             f"sweep {sweep} was paused because the code or machine that trains it changed: it "
             f"keeps to numerics class {own}, and workers, when last seen, were of {offered}",
@@ -287,7 +289,7 @@ def resume(session: Session, sweep: str, *, accept_class: str | None = None) -> 
             f"(`seedbed resume {sweep} --accept-class {offered}`), or go back to the former code, "
             f"restart the service and resume with accept_class {own}",
         )
-    if row["reason"] == CODE_CHANGED and offered is not None and not back:
+    if offered is not None and not back:
         rank = session.scalar(
             select(func.count()).select_from(sweep_classes).where(sweep_classes.c.sweep == sweep)
         )

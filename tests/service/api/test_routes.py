@@ -147,6 +147,10 @@ async def test_a_sweep_paused_by_a_change_of_code_says_the_cure(
     base = f"/api/v1/sweeps/{made['id']}"
     assert f"--accept-class {new}" in (await api.get(base)).json()["cure"]
     assert (await api.post(f"{base}/resume", json={})).status_code == 409
+    body = (await api.post(f"{base}/pause", json={})).json()
+    assert (body["reason"], body["offered_class"]) == (None, new)
+    assert f"--accept-class {new}" in body["cure"]
+    assert "by itself" not in body["cure"]  # as it is a user's pause now
     reply = await api.post(f"{base}/resume", json={"accept_class": new})
     assert reply.json()["classes"] == [classes.class_id(NUMERICS), new]
 

@@ -77,12 +77,35 @@ def test_a_users_pause_takes_the_place_of_one_for_changed_code(sessions: Session
         assert classes.asked(session) == []
         classes.offer(session, sweep, NUMERICS)
         sweeps.pause(session, sweep, reason=sweeps.CODE_CHANGED, offered_class=other)
-    with sessions.begin() as session, pytest.raises(StateConflictError):
-        sweeps.resume(session, sweep, accept_class=OWN)  # as the dispatcher would
-    assert look(sessions, sweep) == ("paused", None, (OWN,))
+        assert not classes.back(session, sweep)
+    assert look(sessions, sweep) == ("paused", other, (OWN,))
     with sessions.begin() as session:
         assert sweeps.show(session, sweep).reason is None
         sweeps.resume(session, sweep)
+    assert look(sessions, sweep) == ("waiting", None, (OWN,))
+
+
+@pytest.mark.parametrize("accepted", [OWN, classes.class_id(OTHER)])
+def test_after_a_users_pause_as_before_a_class_is_accepted(
+    sessions: Sessions, accepted: str
+) -> None:
+    sweep, offered = paused(sessions), classes.class_id(OTHER)
+    with sessions.begin() as session:
+        sweeps.pause(session, sweep)
+    with sessions.begin() as session, pytest.raises(StateConflictError, match=offered):
+        sweeps.resume(session, sweep, accept_class="a third")
+    with sessions.begin() as session:
+        sweeps.resume(session, sweep, accept_class=accepted)
+        assert classes.pin(session, sweep, NUMERICS) == (accepted == OWN)
+    expected = (OWN,) if accepted == OWN else (OWN, offered)
+    assert look(sessions, sweep) == ("waiting", None, expected)
+
+
+def test_a_sweep_goes_on_as_its_class_is_back_once(sessions: Sessions) -> None:
+    sweep = paused(sessions)
+    with sessions.begin() as session:
+        assert classes.back(session, sweep)
+        assert not classes.back(session, sweep)
     assert look(sessions, sweep) == ("waiting", None, (OWN,))
 
 
