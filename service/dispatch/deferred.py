@@ -35,6 +35,7 @@ class Ended:
     Attributes:
         sweep: '' of trials that the worker was not known to hold.
         checkpointed: those that may have a checkpoint in storage.
+        together: how many trials the answer told of, of all sweeps.
     """
 
     sweep: str
@@ -44,6 +45,7 @@ class Ended:
     failures: tuple[Failure, ...]
     dropped: tuple[Pair, ...]
     checkpointed: tuple[int, ...]
+    together: int
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -53,7 +55,7 @@ class Ended:
 
     def refused(self) -> Lost:
         """As if the worker had been lost: the store does not take it."""
-        return Lost(self.sweep, self.worker, self.pairs, len(self.pairs))
+        return Lost(self.sweep, self.worker, self.pairs, self.together)
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ def ended(
             failures=tuple(f for f in answer.failures if of(f.trial) == sweep),
             dropped=tuple(pair for pair in answer.dropped if of(pair[0]) == sweep),
             checkpointed=tuple(t for t in answer.checkpointed if of(t) == sweep),
+            together=len(every) + len(answer.dropped),
         )
 
 

@@ -43,8 +43,10 @@ log = structlog.get_logger()
 RECONCILE_S = 60.0
 #: how many workers there should be is asked this often
 DEMAND_S = 1.0
-#: a dispatcher that stops looks this often whether a sweep can be locked by now
+#: a dispatcher that stops looks this often whether a sweep can be locked by now, and for so long
+#: once no worker trains: its successor has the other sweeps to go on with
 DEFERRED_S = 0.1
+DEFERRED_MOST_S = 2.0
 _LOCKED = (
     "another transaction has locked it, so nothing of it is claimed or recorded; a large sweep to "
     "which criteria are added is free by itself, else see pg_blocking_pids and pg_stat_activity"
@@ -95,6 +97,7 @@ class Dispatcher:
         self._replies: dict[str, Reply] = {}
         self._deferred: list[News] = []
         self._passed = Passed()
+        self._locked = frozenset[str]()
         self._fleet = Fleet(workers, rules)
         self._demanded = 0.0
         self._wake = threading.Event()
@@ -203,8 +206,11 @@ class Dispatcher:
         """One turn for all replies; after a turn that failed one for each, then one to order."""
         try:
             if self._one_by_one:
+                locked = set[str]()
                 for news in list(self._deferred):
-                    self._single_deferred(news)
+                    if news.sweep not in locked:
+                        self._single_deferred(news)
+                        locked |= self._locked
                 for reply in list(self._replies.values()):
                     self._single(reply)
             self._turn(list(self._replies.values()))
@@ -262,7 +268,8 @@ class Dispatcher:
             hold(session, self._holder)
             world = self._peers, self._rules, now(), self._tempos, self._ledger
             starting = self._fleet.starting(self._peers)
-            turn = Turn(session, *world, self._absence, began, starting, self._deferred)
+            before = self._deferred, self._locked
+            turn = Turn(session, *world, self._absence, began, starting, *before)
             if doubt:
                 turn.reconcile()
             turn.receive(replies, due)
@@ -299,12 +306,12 @@ class Dispatcher:
             del self._replies[reply.worker]
             self._fleet.answered(reply.worker)
         self._peers = turn.peers
-        self._deferred = turn.deferred
+        self._deferred, self._locked = turn.deferred, turn.passed
         self._tempos = turn.pacing.tempos
         self._ledger = turn.ledger
         self._absence = turn.absence
         self._warn(turn.unknown)
-        for sweep in self._passed.heard(turn.passed, time.monotonic()):
+        for sweep in self._passed.heard(self._locked, time.monotonic()):
             log.warning("sweep_locked", sweep=sweep, for_s=TELL_S, cure=_LOCKED)
         self._ended_steps += turn.ended_steps
         if turn.introduced:
@@ -355,6 +362,8 @@ class Dispatcher:
                     self._replies |= {r.worker: r for r in self._heard(left_s)}
                 if self._replies or self._deferred:
                     self._turn(list(self._replies.values()), order=False, park_s=left_s)
+                if not self._training():
+                    deadline = min(deadline, time.monotonic() + DEFERRED_MOST_S)
         except KeyboardInterrupt:
             log.warning("drain_cut_short", calls=len(self._training()))
         except LeaseLostError as error:
@@ -392,9 +401,21 @@ class Dispatcher:
         self._reconciled, self._said = None, None
         self._absence = Absence(self._fleet.elastic)
 
+    def _record_deferred(self) -> None:
+        """What ended and can be recorded by now need not run again."""
+        if not self._deferred:
+            return
+        try:
+            self._turn((), order=False)
+        except LeaseLostError:
+            pass  # whoever hands back finds out too, and says so
+        except Exception:
+            log.exception("deferred_not_recorded")
+
     def _hand_back(self) -> None:
         """Hands what runs back to the queue and gives the lease up, if it is still held."""
         self._watch.rests()
+        self._record_deferred()
         try:
             with self._sessions.begin() as session:
                 hold(session, self._holder)

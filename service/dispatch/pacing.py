@@ -61,10 +61,11 @@ class Pacing:
             for sweep in set(idle) - forecasts.going(self._session, idle):
                 del self.tempos[sweep], idle[sweep]
         self.tempos |= {s: replace(tempo, since=None) for s, tempo in idle.items()}
-        for sweep, mine in held.items():
-            known = self.tempos.get(sweep) or self._recalled(sweep)
-            if known is not None:
-                self.tempos[sweep] = self._marked(sweep, known, mine)
+        found = {sweep: self.tempos.get(sweep) or self._recalled(sweep) for sweep in held}
+        known = {sweep: tempo for sweep, tempo in found.items() if tempo is not None}
+        self._locks.free(s for s, tempo in known.items() if _is_due(tempo, held[s]))  # all at once
+        for sweep, tempo in known.items():
+            self.tempos[sweep] = self._marked(sweep, tempo, held[sweep])
 
     def _recalled(self, sweep: str) -> Tempo | None:
         """As an earlier dispatcher wrote it down; None of a sweep that was deleted meanwhile."""
@@ -75,7 +76,7 @@ class Pacing:
 
     def _marked(self, sweep: str, tempo: Tempo, mine: Sequence[Running]) -> Tempo:
         going = replace(tempo, since=self._now)
-        if tempo.since is not None and tempo.due(mine) is None:
+        if not _is_due(tempo, mine):
             return going
         if not self._locks.has(sweep):  # one that was idle is written down first, then goes on
             return going if tempo.since is not None else tempo
@@ -90,3 +91,8 @@ class Pacing:
         found = tempo.end(mine, waiting, known)
         forecasts.keep(self._session, sweep, tempo.record(), found, self._now)
         return replace(tempo, since=self._now)
+
+
+def _is_due(tempo: Tempo, mine: Sequence[Running]) -> bool:
+    """Whether something of a sweep is to be written down."""
+    return tempo.since is None or tempo.due(mine) is not None

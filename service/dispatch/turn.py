@@ -9,7 +9,7 @@ what workers told of it is deferred to a later turn.
 
 import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
@@ -96,6 +96,7 @@ class Turn:
         moment: its time by a clock that is never set.
         starting: workers that should soon have described themselves.
         deferred: what earlier turns could not record.
+        passed: sweeps that the turn before has passed.
 
     Attributes:
         peers: the workers as they stand after it.
@@ -125,9 +126,10 @@ class Turn:
         moment: float,
         starting: frozenset[str] = frozenset(),
         deferred: Sequence[News] = (),
+        passed: Collection[str] = (),
     ) -> None:
         self._session = session
-        self._locks = Locks(session)
+        self._locks = Locks(session, passed)
         self._rules = rules
         self._now = now
         self.peers = dict(peers)
@@ -379,9 +381,9 @@ class Turn:
         """Replays begun by workers for which nothing else was found."""
         free = [p for p in self.peers.values() if not p.busy and not p.held]
         idle = {pair for p in free for pair in p.classes.items()}
-        asked = replays.waiting(self._session, idle) if idle else []
-        ours = self._locks.free(replay.sweep for replay in asked)
-        asked = [replay for replay in asked if replay.sweep in ours]
+        asked = replays.waiting(self._session, idle, self.passed) if idle else []
+        while (named := {replay.sweep for replay in asked}) != self._locks.free(named):
+            asked = replays.waiting(self._session, idle, self.passed)
         found = []
         for name, replay in replayed(self._slots(), asked):
             task = replays.begin(self._session, replay.id, self._place(name))

@@ -6,7 +6,8 @@ one of them. This one goes past a sweep that somebody else has locked, and who n
 of no deadlock.
 """
 
-from collections.abc import Iterable
+import time
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
@@ -14,16 +15,26 @@ from sqlalchemy.orm import Session
 from service.store.batch import dialect_of
 from service.store.tables import sweeps
 
+#: whoever changes one thing of a sweep has let it go by then
+AGAIN_S = 0.02
+
 
 class Locks:
     """Of one transaction. On SQLite it has the lock of the whole file, and goes past nobody.
+
+    What is locked for a moment only is looked at again after `AGAIN_S`, once in the transaction.
+
+    Args:
+        known: sweeps that were passed just before; for them alone it does not look again.
 
     Attributes:
         passed: sweeps that somebody else had locked; they stay passed until the transaction ends.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, known: Collection[str] = ()) -> None:
         self._session = session
+        self._known = frozenset(known)
+        self._patient = True
         self._mine: set[str] = set()
         self.passed: set[str] = set()
 
@@ -43,8 +54,11 @@ class Locks:
         return bool(self.free([sweep]))
 
     def _take(self, asked: list[str]) -> None:
-        got = set(self._session.scalars(_TAKE, {"of": asked}))
-        left = set(asked) - got
+        left = set(asked) - set(self._session.scalars(_TAKE, {"of": asked}))
+        if left - self._known and self._patient:
+            self._patient = False
+            time.sleep(AGAIN_S)
+            left -= set(self._session.scalars(_TAKE, {"of": sorted(left)}))
         if left:  # one that somebody is deleting is there until that is committed
             self.passed |= set(self._session.scalars(_THERE, {"of": sorted(left)}))
         self._mine |= set(asked) - self.passed

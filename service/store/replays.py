@@ -202,12 +202,15 @@ def asked(session: Session) -> list[Asked]:
     return [Asked(experiment, name, n, out[of]) for of, experiment, name, n in rows]
 
 
-def waiting(session: Session, idle: Collection[tuple[str, str]]) -> list[Waiting]:
+def waiting(
+    session: Session, idle: Collection[tuple[str, str]], passed: Collection[str] = ()
+) -> list[Waiting]:
     """Replays that an idle worker may begin, those that were asked for first.
 
     Args:
         idle: experiments and numerics classes of idle workers; what is of no such class waits
             behind nobody.
+        passed: sweeps whose replays are left out.
     """
     query = (
         select(
@@ -228,6 +231,7 @@ def waiting(session: Session, idle: Collection[tuple[str, str]]) -> list[Waiting
             _OPEN,
             replays.c.state == "waiting",
             tuple_(sweeps.c.experiment, outcomes.c.class_id).in_(sorted(idle)),
+            replays.c.sweep.not_in(sorted(passed)),
         )
         .order_by(replays.c.id)
         .limit(_OFFERED)

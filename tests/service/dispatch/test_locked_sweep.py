@@ -1,6 +1,8 @@
 """A sweep that somebody else has locked is passed: the others go on, and nothing of it is lost."""
 
 import contextlib
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from service.dispatch import loop
 from service.dispatch.loop import LEASE, Dispatcher
-from service.store import forecasts, lease, replays, sweeps
+from service.store import forecasts, lease, locks, replays, sweeps
 from service.store.engine import session_factory
 from service.store.locks import Locks
 from service.store.tables import sweeps as rows
@@ -31,7 +33,7 @@ from tests.service.dispatch.test_pacing import Machine
 from tests.service.samples import NUMERICS, moment, outcome
 from tests.service.store.test_conformance import check_counters
 from workers.messages import Order, Return
-from workers.pool import Reply
+from workers.pool import ClusterLostError, Reply
 
 Sessions = sessionmaker[Session]
 
@@ -207,6 +209,142 @@ def test_a_replay_of_it_is_compared_later(sessions: Sessions) -> None:
     run(dispatcher, 4)
     with sessions() as session:
         assert replays.counts(session, one)["equal"] == 2
+
+
+def test_it_holds_up_no_replays_of_others(sessions: Sessions) -> None:
+    """However many of its own were asked for before."""
+    one, other = submit(sessions, seeds=36), submit(sessions, fixed={"depth": 4, "width": 8})
+    dispatcher = Dispatcher(sessions, FakeWorkers(1), RULES, "me")
+    run(dispatcher, 150)
+    with sessions.begin() as session:
+        replays.ask_sample(session, one, 0.5, None, moment())
+        replays.ask_sample(session, other, 0.1, None, moment())
+        assert replays.counts(session, one)["waiting"] >= 64
+    with locked(sessions, one):
+        run(dispatcher, 10)
+        with sessions() as session:
+            asked = replays.counts(session, other)
+        assert asked["equal"] > 0
+        assert asked["waiting"] == 0
+    run(dispatcher, 150)
+    with sessions() as session:
+        assert replays.counts(session, one)["waiting"] == 0
+
+
+def test_one_that_is_locked_for_a_moment_is_not_passed(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a change of its note; of one that was passed before nobody waits for the moment."""
+    dispatcher, one = begun(sessions, FakeWorkers())
+    before, moments = look(sessions, one).ended, [0.0]
+    with contextlib.ExitStack() as held:
+
+        def release(seconds: float) -> None:
+            moments.append(seconds)
+            held.close()
+
+        monkeypatch.setattr(locks.time, "sleep", release)
+        held.enter_context(locked(sessions, one))
+        dispatcher.tick(0.0)
+    assert moments == [0.0, locks.AGAIN_S]
+    assert look(sessions, one).ended > before
+    monkeypatch.setattr(locks.time, "sleep", moments.append)
+    with locked(sessions, one):
+        run(dispatcher, 5)
+    assert moments == [0.0, locks.AGAIN_S, locks.AGAIN_S]
+
+
+@pytest.mark.parametrize("how", ["its cluster is lost", "its drain was cut short"])
+def test_what_ended_is_recorded_before_the_rest_is_handed_back(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The sweep is free again: nothing of it runs twice."""
+    workers = FakeWorkers()
+    dispatcher, one = begun(sessions, workers)
+    with locked(sessions, one):
+        run(dispatcher, 3)
+    running, stop = look(sessions, one).running, threading.Event()
+    if how == "its cluster is lost":
+
+        def lost() -> None:
+            raise ClusterLostError("gone")
+
+        monkeypatch.setattr(workers, "pending", lost)
+        with pytest.raises(ClusterLostError):
+            dispatcher.run(stop, 0.0)
+    else:
+        stop.set()
+        monkeypatch.setattr(dispatcher, "_drain", lambda _: None)
+        dispatcher.run(stop, 0.0)
+    now = look(sessions, one)
+    assert (now.ended, now.running) == (running, 0)
+    run(Dispatcher(sessions, FakeWorkers(), RULES, "me"))
+    whole(sessions, one)
+
+
+def test_a_successor_need_not_wait_for_a_sweep_that_stays_locked(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No worker trains any more, and the time that workers have is not spent."""
+    monkeypatch.setattr(loop, "DEFERRED_MOST_S", 0.1)
+    dispatcher, one = begun(sessions, FakeWorkers())
+    dispatcher._rules = replace(RULES, drain_s=600.0)
+    stop, began = threading.Event(), time.monotonic()
+    stop.set()
+    with locked(sessions, one):
+        dispatcher.run(stop, 0.0)
+    assert time.monotonic() - began < 300
+    assert look(sessions, one).running > 0
+
+
+def test_after_a_failed_turn_a_locked_sweep_is_tried_once(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many answers of it are deferred."""
+    dispatcher = Dispatcher(sessions, FakeWorkers(8), RULES, "me")
+    one = submit(sessions, seeds=36)
+    run(dispatcher, 2)
+    turns = 0
+    turn = dispatcher._turn
+
+    def counted(*args: Any, **kwargs: Any) -> None:
+        nonlocal turns
+        turns += 1
+        turn(*args, **kwargs)
+
+    with locked(sessions, one):
+        run(dispatcher, 2)
+        assert len(dispatcher._deferred) == 8
+        dispatcher._one_by_one = True
+        monkeypatch.setattr(dispatcher, "_turn", counted)
+        run(dispatcher, 1)
+    assert turns == 2
+    run(dispatcher, 150)
+    whole(sessions, one)
+
+
+def test_marks_of_many_sweeps_are_locked_at_once(sessions: Sessions, engine: Engine) -> None:
+    """One worker holds all that there is of eight; all of them are due in one turn."""
+    some = [submit(sessions, grid={}, seeds=2, cohort=2) for _ in range(8)]
+    workers = Answering(lambda *_: None)
+    dispatcher = Dispatcher(sessions, workers, replace(RULES, lanes=64), "me")
+    run(dispatcher, 2)
+    assert [look(sessions, sweep).running for sweep in some] == [4] * 8
+    held = tuple(sorted(dispatcher._peers["worker-1"].held))
+    half = Return(held=held, steps=(100,) * len(held), lane_steps=100 * len(held), seconds=1.0)
+    workers.replies.append(Reply("worker-1", value=half))
+    asked = 0
+
+    def hear(*told: Any) -> None:
+        nonlocal asked
+        asked += "SKIP LOCKED" in told[2]
+
+    event.listen(engine, "before_cursor_execute", hear)
+    dispatcher.tick(0.0)
+    event.remove(engine, "before_cursor_execute", hear)
+    with sessions() as session:
+        assert all(len((forecasts.recall(session, s) or {})["marks"]) == 1 for s in some)
+    assert asked == 1
 
 
 def test_a_dispatcher_that_stops_waits_for_it_as_for_its_workers(sessions: Sessions) -> None:
