@@ -149,7 +149,8 @@ class Keyring:
         same = known is not None and key is not None and known.key.hash == key.hash
         if key is None or not (same or self._verify(key.hash, text)):
             self._forget(digest)
-            self._wrong.failed(address, name)
+            if key is not None:  # made-up ids cost no argon2, and would crowd out what is counted
+                self._wrong.failed(address, name)
             raise BadKeyError(
                 f"there is no API key {name}, or its secret is another",
                 "check the key; an admin makes one with `seedbed keys create`",

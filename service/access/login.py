@@ -18,7 +18,7 @@ LASTS = timedelta(hours=12)
 COOKIE, SECURE_COOKIE = "seedbed_session", "__Host-seedbed_session"
 #: so many failed attempts of one address in so many seconds; then none for a while
 MOST_FAILED, WITHIN_S = 10, 300.0
-#: addresses are remembered of at most so many
+#: addresses, each with one thing that it tried, are remembered of at most so many
 _MOST_ADDRESSES = 10_000
 
 

@@ -7,6 +7,7 @@ the store every few seconds, for each key or log-in that follows any.
 import asyncio
 import contextlib
 import contextvars
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
@@ -83,18 +84,46 @@ class Permits:
     ) -> None:
         """Asks again and again until the caller may no more."""
         while not permit.over:
-            await asyncio.sleep(AGAIN_S)
-            why = None
-            try:
-                if needed not in (await still(principal)).scopes:
-                    why = f"scope {needed.value} was taken from {principal.name}"
-            except BadKeyError as error:
-                why = error.detail
-            except SQLAlchemyError:
-                continue  # who was revoked nobody can say now; who expired needs no store
-            except Exception:
-                log.exception("permit_failed", key=principal.key)
-                why = "whether they still may could not be asked"
+            await asyncio.sleep(_pause_s(principal))
+            why = await _ended(principal, needed, still)
             if why is not None:
                 permit.over = True
                 log.info("streams_ended", principal=principal.name, key=principal.key, why=why)
+
+
+async def _ended(
+    principal: Principal, needed: Scope, still: Callable[[Principal], Awaitable[Principal]]
+) -> str | None:
+    """Why a caller may follow no more; None while they may, or where the store cannot say.
+
+    A store that hangs is asked once, and what expires meanwhile is over without it.
+    """
+    asked = asyncio.ensure_future(still(principal))
+    try:
+        answered, _ = await asyncio.wait({asked}, timeout=_left_s(principal))
+    finally:
+        asked.cancel()
+    if not answered:
+        return f"the key, log-in or token of {principal.name} has expired"
+    try:
+        found = asked.result()
+    except BadKeyError as error:
+        return error.detail
+    except SQLAlchemyError:
+        return None
+    except Exception:
+        log.exception("permit_failed", key=principal.key)
+        return "whether they still may could not be asked"
+    if needed not in found.scopes:
+        return f"scope {needed.value} was taken from {principal.name}"
+    return None
+
+
+def _pause_s(principal: Principal) -> float:
+    left_s = _left_s(principal)
+    return AGAIN_S if left_s is None else min(AGAIN_S, left_s)
+
+
+def _left_s(principal: Principal) -> float | None:
+    """Until what a caller came with expires; None of what does not."""
+    return None if principal.until_s is None else max(0.0, principal.until_s - time.time())

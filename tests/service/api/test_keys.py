@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from service.access import keyring as module
+from service.access import login
 from service.access.key import id_of
 from service.access.keyring import (
     FITS_S,
@@ -223,14 +224,21 @@ def test_a_key_whose_hash_is_another_by_now_is_known_no_more(
     assert len(checks) == 1 + MOST_WRONG
 
 
-def test_a_key_that_never_was_is_refused_as_one_that_is(ring: Keyring) -> None:
-    """By the same words; its time may tell which there are, and ids are no secrets."""
-    never = "sb_" + "0" * 16 + "_" + "0" * 48
-    for _ in range(MOST_WRONG):
+def test_made_up_keys_crowd_out_nothing_that_is_counted(
+    keyed: Keyed, ring: Keyring, checks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are refused by the words of a wrong secret, and cost no check however many come."""
+    monkeypatch.setattr(login, "_MOST_ADDRESSES", 3)
+    key = keyed.key("sue")
+    for number in range(MOST_WRONG):
         with pytest.raises(BadKeyError, match="or its secret is another"):
-            ring.find(never, ADDRESS)
+            ring.find(wrong(key, number), ADDRESS)
+    for number in range(2 * MOST_WRONG):
+        with pytest.raises(BadKeyError, match="or its secret is another"):
+            ring.find(f"sb_{number:016x}_" + "0" * 48, ADDRESS)
     with pytest.raises(ManyWrongError):
-        ring.find(never, ADDRESS)
+        ring.find(wrong(key, 99), ADDRESS)
+    assert len(checks) == MOST_WRONG
 
 
 async def test_an_address_that_sends_wrong_secrets_waits_and_fills_no_log(
@@ -252,8 +260,9 @@ async def test_an_address_that_sends_wrong_secrets_waits_and_fills_no_log(
     assert 0 < int(refused.headers["retry-after"]) <= WRONG_S
     assert "send the right key" in refused.json()["cure"]
     assert len(checks) == MOST_WRONG
-    [said] = [line for line in logged if line["event"] == "key_refused"]
+    said, *more = [line for line in logged if line["event"] == "key_refused"]
     assert (said["client"], said["left_out"]) == (ADDRESS, 0)
+    assert len(more) <= 1, "one more where the machine stood still"
     assert (await ask(key, ELSEWHERE)).status_code == 200
 
 
