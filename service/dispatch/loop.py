@@ -203,7 +203,10 @@ class Dispatcher:
         return self._fleet.elastic and time.monotonic() - self._demanded > DEMAND_S
 
     def _turns(self) -> None:
-        """One turn for all replies; after a turn that failed one for each, then one to order."""
+        """One turn for all that came back; after one that failed one for each, then one to order.
+
+        Of a sweep that is locked then, only the first thing that was deferred is tried.
+        """
         try:
             if self._one_by_one:
                 locked = set[str]()
@@ -409,17 +412,22 @@ class Dispatcher:
             self._turn((), order=False)
         except LeaseLostError:
             pass  # whoever hands back finds out too, and says so
-        except Exception:
-            log.exception("deferred_not_recorded")
+        except Exception as error:
+            if not unreachable(error):
+                log.exception("deferred_not_recorded")
 
     def _hand_back(self) -> None:
-        """Hands what runs back to the queue and gives the lease up, if it is still held."""
+        """Hands what runs back to the queue and gives the lease up, if it is still held.
+
+        What runs of sweeps that somebody else has locked is left to the next dispatcher.
+        """
         self._watch.rests()
         self._record_deferred()
         try:
             with self._sessions.begin() as session:
                 hold(session, self._holder)
-                count = release.release_all(session, now=now(), locks=Locks(session))
+                locks = Locks(session)
+                count = release.release_all(session, now=now(), locks=locks)
                 lease.drop(session, LEASE, self._holder)
         except LeaseLostError as error:
             log.warning("lease_lost", error=str(error))
@@ -428,4 +436,4 @@ class Dispatcher:
                 raise
             log.warning("not_handed_back", error=str(error), cure="the next start takes it over")
         else:
-            log.info("dispatcher_stopped", handed_back=count)
+            log.info("dispatcher_stopped", handed_back=count, locked=sorted(locks.passed))

@@ -39,7 +39,7 @@ class Locks:
         self.passed: set[str] = set()
 
     def free(self, wanted: Iterable[str]) -> set[str]:
-        """Locks these sweeps but those that somebody else has locked; never waits.
+        """Locks these sweeps but those that somebody else has locked; waits `AGAIN_S` at most.
 
         Of one that is not there nothing is locked; it counts as free.
         """

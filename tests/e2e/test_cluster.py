@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,6 @@ import pytest
 from sqlalchemy import Engine, create_engine, func, select, text
 
 from service.client import Client
-from service.dispatch.leadership import LEASE_TTL_S, LOOK_S
 from service.local import free_port
 from service.store.engine import open_engine, upgrade
 from service.store.lease import LEASE
@@ -24,14 +24,17 @@ from service.store.tables import leases
 from tests.cluster import Cluster, ray_cluster
 from tests.e2e.conftest import READY_S, outcomes, until
 from tests.e2e.test_shot_at import SPEC as SHOT_AT
+from tests.stalls import Stalls
 
 pytestmark = [pytest.mark.alone, pytest.mark.service, pytest.mark.ray, pytest.mark.timeout(600)]
 
 SPEC: dict[str, Any] = {**SHOT_AT, "name": "taken over", "seeds": 6, "cohort": 3}
 TRIALS = 24
 _numbers = itertools.count()
-#: a standby has the lease so long after the kill of the active dispatcher
+#: from the kill of the active dispatcher to what the standby took over, on a machine that runs them
 TAKEN_S = 10.0
+#: from the end of one that was told to stop to the next one's lease
+HANDED_OVER_S = 5.0
 
 
 @dataclass
@@ -75,12 +78,6 @@ class Site:
         with self.engine.connect() as connection:
             found = connection.scalar(query)
         return None if found is None else int(found.split(":")[1])
-
-    def lease_s(self) -> float:
-        """So long the lease still holds, by the store's own clock, if nobody renews it."""
-        left = func.extract("epoch", leases.c.expires_at - func.clock_timestamp())
-        with self.engine.connect() as connection:
-            return float(connection.scalar(select(left).where(leases.c.name == LEASE)) or 0.0)
 
 
 @pytest.fixture
@@ -164,11 +161,13 @@ def test_dispatchers_nodes_and_the_head_may_die(site: Site) -> None:
     # a machine that stood still for longer than a lease may have changed their parts
     (first, log), (second, standby_log) = sorted(both, key=lambda one: one[0].pid != site.holder())
     pids = ready_pids(log)
-    os.kill(first.pid, signal.SIGKILL)
-    assert site.lease_s() <= LEASE_TTL_S
-    assert LEASE_TTL_S + LOOK_S < TAKEN_S
-    until(lambda: site.holder() == second.pid, 60, standby_log.read_text)
-    until(lambda: "trials_taken_over" in standby_log.read_text(), 60, standby_log.read_text)
+    with Stalls() as stalls:
+        os.kill(first.pid, signal.SIGKILL)
+        shot = time.monotonic()
+        until(lambda: site.holder() == second.pid, 60, standby_log.read_text)
+        until(lambda: "trials_taken_over" in standby_log.read_text(), 60, standby_log.read_text)
+        took_s = time.monotonic() - shot
+    assert took_s - stalls.seconds < TAKEN_S, f"{took_s} s, of which {stalls.seconds} stood still"
     until(lambda: not any(psutil.pid_exists(pid) for pid in pids), 60)  # they end with their driver
     until(lambda: len(ready_pids(standby_log)) > 0, 60, standby_log.read_text)
     site.cluster.nodes[0].kill()
@@ -181,8 +180,12 @@ def test_dispatchers_nodes_and_the_head_may_die(site: Site) -> None:
     until(lambda: client.progress(third_sweep)["running"] > 0, 60, standby_log.read_text)
     second.send_signal(signal.SIGTERM)
     assert second.wait(60) == 0
-    assert site.holder() != second.pid, "the lease was not given up"
-    until(lambda: site.holder() == third.pid, 60, third_log.read_text)
+    with Stalls() as stalls:
+        stopped = time.monotonic()
+        assert site.holder() != second.pid, "the lease was not given up"
+        until(lambda: site.holder() == third.pid, 60, third_log.read_text)
+        took_s = time.monotonic() - stopped
+    assert took_s - stalls.seconds < HANDED_OVER_S
     assert "draining" in standby_log.read_text()
     assert finish(third_sweep) == undisturbed
 

@@ -5,7 +5,7 @@ from workers.messages import Failure, Return
 
 
 def test_of_an_answer_that_is_refused_all_were_together() -> None:
-    """A trial that shared its pack does not count as one that was lost alone."""
+    """A trial that was told of beside another sweep's does not count as one that was lost alone."""
     answer = Return(
         outcomes=(), failures=tuple(Failure(n, 1, "E: x", "trace") for n in (1, 2)), dropped=()
     )

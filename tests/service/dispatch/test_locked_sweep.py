@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +11,12 @@ import pytest
 from sqlalchemy import Engine, event, func, select
 from sqlalchemy.exc import DataError
 from sqlalchemy.orm import Session, sessionmaker
+from structlog.testing import capture_logs
 
-from service.dispatch import loop
+from service.dispatch import loop, passed
 from service.dispatch.loop import LEASE, Dispatcher
 from service.store import forecasts, lease, locks, replays, sweeps
-from service.store.engine import session_factory
+from service.store.engine import may_be_silent, session_factory
 from service.store.locks import Locks
 from service.store.tables import sweeps as rows
 from service.store.tables import trials
@@ -52,6 +53,7 @@ def sessions(engine: Engine) -> Sessions:
 def locked(sessions: Sessions, sweep: str) -> Iterator[Session]:
     """Somebody else's transaction, as one that adds criteria for minutes."""
     with sessions.begin() as other:
+        may_be_silent(other.connection())
         sweeps.lock(other, sweep)
         yield other
 
@@ -254,6 +256,41 @@ def test_one_that_is_locked_for_a_moment_is_not_passed(
     assert moments == [0.0, locks.AGAIN_S, locks.AGAIN_S]
 
 
+def test_what_is_let_go_while_a_dispatcher_drains_is_recorded_then(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No worker trains any more; it waits for the sweep alone."""
+    dispatcher, one = begun(sessions, FakeWorkers())
+    running, stop = look(sessions, one).running, threading.Event()
+    heard = dispatcher._heard
+    with contextlib.ExitStack() as held:
+        held.enter_context(locked(sessions, one))
+        run(dispatcher, 3)
+
+        def hear(left_s: float) -> Sequence[Reply]:
+            held.close()
+            return heard(left_s)
+
+        monkeypatch.setattr(dispatcher, "_heard", hear)
+        monkeypatch.setattr(dispatcher, "_hand_back", lambda: None)
+        stop.set()
+        dispatcher.run(stop, 0.0)
+    now = look(sessions, one)
+    assert (now.ended, now.running) == (running, 0)
+
+
+def test_one_that_stays_locked_is_told_in_the_log_once(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passed, "TELL_S", 0.0)
+    dispatcher, one = begun(sessions, FakeWorkers())
+    with capture_logs() as logged, locked(sessions, one):
+        run(dispatcher, 5)
+    [told] = [line for line in logged if line["event"] == "sweep_locked"]
+    assert told["sweep"] == one
+    assert "pg_blocking_pids" in told["cure"]
+
+
 @pytest.mark.parametrize("how", ["its cluster is lost", "its drain was cut short"])
 def test_what_ended_is_recorded_before_the_rest_is_handed_back(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, how: str
@@ -360,8 +397,15 @@ def test_a_dispatcher_that_stops_waits_for_it_as_for_its_workers(sessions: Sessi
             return True
 
     with locked(sessions, sweep):
-        dispatcher.run(Told(), 0.0)  # type: ignore[arg-type]
+        with capture_logs() as logged:
+            dispatcher.run(Told(), 0.0)  # type: ignore[arg-type]
         assert look(sessions, sweep).running == running
+    assert logged[-1] == {
+        "event": "dispatcher_stopped",
+        "handed_back": 0,
+        "locked": [sweep],
+        "log_level": "info",
+    }
     with sessions() as session:
         assert not lease.taken(session, LEASE, "second", lease.clock(session, loop.now()))
     run(Dispatcher(sessions, FakeWorkers(), RULES, "second"))
