@@ -2,7 +2,8 @@
 
 What is remembered of a key is an HMAC of it under a secret of this process, never the key: memory
 that leaks opens nothing. That a key fits its stored hash never changes, so it is remembered until
-ten minutes after its last use; whether it is revoked or expired is read again every two seconds.
+ten minutes after its last use; whether it is revoked or expired is read again every two seconds,
+of all keys that are in use by one query.
 """
 
 import hmac
@@ -11,7 +12,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -32,6 +33,8 @@ from service.store.keys import Key
 FITS_S = 600.0
 #: what the store says of a key is remembered for so long
 FRESH_S = 2.0
+#: keys that were used of late, and how many of them, are read again with one that is not fresh
+RECENT_S, MOST_RECENT = 10.0, 500
 #: when a key was used is written down no more often than this
 TOUCH_S = 60.0
 #: so many wrong secrets of one key from one address in so many seconds; then none for a while
@@ -71,7 +74,7 @@ class ManyWrongError(BadKeyError):
 @dataclass(frozen=True)
 class _Known:
     key: Key
-    fits_until: float
+    used_at: float
     fresh_until: float
 
 
@@ -106,9 +109,11 @@ class Keyring:
 
     def fresh(self, text: str) -> Principal | None:
         """Whose key this is, if that is in memory and fresh; takes microseconds, never waits."""
-        known = self._recall(self._digest(text))
+        digest = self._digest(text)
+        known = self._recall(digest)
         if known is None or known.fresh_until < self._clock():
             return None
+        self._remember(digest, replace(known, used_at=self._clock()))
         return self._principal(known.key)
 
     def fits(self, text: str) -> bool:
@@ -144,8 +149,11 @@ class Keyring:
         self.judge(text, address)
         digest = self._digest(text)
         known = self._recall(digest)
+        recent, asked_at = self._recent(), self._clock()
         with self._reading() as session:
-            key = keys.find(session, name)
+            found = keys.find_all(session, {name, *(other.key.id for other in recent.values())})
+        self._renew(recent, found, asked_at)
+        key = found.get(name)
         same = known is not None and key is not None and known.key.hash == key.hash
         if key is None or not (same or self._verify(key.hash, text)):
             self._forget(digest)
@@ -156,7 +164,7 @@ class Keyring:
                 "check the key; an admin makes one with `seedbed keys create`",
             )
         now = self._clock()
-        self._remember(digest, _Known(key, now + FITS_S, now + FRESH_S))
+        self._remember(digest, _Known(key, now, asked_at + FRESH_S))
         return self._principal(key)
 
     def by_session(self, session: str) -> Principal:
@@ -226,7 +234,26 @@ class Keyring:
     def _recall(self, digest: bytes) -> _Known | None:
         with self._lock:
             known = self._known.get(digest)
-            return known if known is not None and known.fits_until > self._clock() else None
+            return known if known is not None and known.used_at + FITS_S > self._clock() else None
+
+    def _recent(self) -> dict[bytes, _Known]:
+        """What was used of late, the last first."""
+        recent, since = dict[bytes, _Known](), self._clock() - RECENT_S
+        with self._lock:
+            for digest in reversed(self._known):
+                known = self._known[digest]
+                if known.used_at < since or len(recent) >= MOST_RECENT:
+                    break
+                recent[digest] = known
+        return recent
+
+    def _renew(self, recent: Mapping[bytes, _Known], found: Mapping[str, Key], at: float) -> None:
+        """What the store said of keys at that time; one whose hash is another is left as it was."""
+        with self._lock:
+            for digest, was in recent.items():
+                key, known = found.get(was.key.id), self._known.get(digest)
+                if key is not None and known is not None and key.hash == known.key.hash:
+                    self._known[digest] = _Known(key, known.used_at, at + FRESH_S)
 
     def _remember(self, digest: bytes, known: _Known) -> None:
         with self._lock:

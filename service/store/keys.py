@@ -1,6 +1,6 @@
 """API keys: kept as argon2 hashes, never taken out again; revoked ones stay, so that logs tell."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -81,6 +81,12 @@ def find(session: Session, key: str) -> Key | None:
     """A key by its id."""
     row = session.execute(select(api_keys).where(api_keys.c.id == key)).mappings().one_or_none()
     return None if row is None else key_of(row)
+
+
+def find_all(session: Session, ids: Collection[str]) -> dict[str, Key]:
+    """Those of these keys that there are, by id."""
+    rows = session.execute(select(api_keys).where(api_keys.c.id.in_(sorted(ids)))).mappings()
+    return {row["id"]: key_of(row) for row in rows}
 
 
 def key_of(row: Mapping[str, Any] | RowMapping) -> Key:

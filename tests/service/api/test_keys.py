@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
@@ -203,6 +204,38 @@ def test_a_key_in_steady_use_never_falls_under_anothers_wrong_secrets(
         clock.pass_(1.0)
 
 
+def test_keys_in_use_are_read_again_by_one_query(
+    keyed: Keyed, ring: Keyring, clock: Clock, checks: list[str]
+) -> None:
+    """What one of them finds out is known of all; one that is in use is remembered on."""
+    some = [keyed.key("sue") for _ in range(20)]
+    for key in some:
+        ring.find(key, ADDRESS)
+    asked = 0
+
+    def count(*told: Any) -> None:
+        nonlocal asked
+        asked += told[2].startswith("SELECT")
+
+    event.listen(keyed.writing.kw["bind"], "before_cursor_execute", count)
+    for _ in range(400):
+        clock.pass_(FRESH_S + 0.1)
+        ring.find(some[0], ADDRESS)
+        assert all(ring.fresh(key) is not None for key in some)
+    event.remove(keyed.writing.kw["bind"], "before_cursor_execute", count)
+    ring.settle()
+    assert asked == 400
+    assert len(checks) == len(some)
+    with keyed.writing.begin() as session:
+        keys.revoke(session, str(id_of(some[7])), now=clock.now())
+    clock.pass_(FRESH_S + 0.1)
+    ring.find(some[0], ADDRESS)
+    with pytest.raises(BadKeyError, match="was revoked"):
+        ring.fresh(some[7])
+    clock.pass_(FITS_S + FRESH_S)
+    assert not any(ring.fits(key) for key in some)
+
+
 def test_a_key_whose_hash_is_another_by_now_is_known_no_more(
     keyed: Keyed, ring: Keyring, checks: list[str]
 ) -> None:
@@ -339,7 +372,7 @@ async def test_a_store_that_is_down_is_said_and_no_key_is_called_bad(
         raise OperationalError("SELECT", {}, Exception("postgresql://u:hunter2@db"))
 
     key = keyed.key("sue")
-    monkeypatch.setattr(module.keys, "find", away)
+    monkeypatch.setattr(module.keys, "find_all", away)
     async with keyed.client(key) as api:
         reply = await api.get(SWEEPS)
         assert reply.status_code == 503
